@@ -1,0 +1,126 @@
+"""Settings of a learner: frozen, keyword-only, plain where the user gave names."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
+
+__all__ = ["Settings", "known_keywords"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `Learner(...)` was called with; each field is explained there."""
+
+    task: str = "auto"
+    target: Any = None
+    loss: Any = "auto"
+    metrics: Any = "auto"
+    optimizer: Any = "auto"
+    lr: float | str = "auto"
+    weight_decay: float | None = None
+    batch_size: int | str = "auto"
+    pretrained: bool | str = False
+    precision: Any = "auto"
+    devices: Any = "auto"
+    strategy: Any = "auto"
+    accumulate: int = 1
+    clip: float | None = None
+    seed: int = 0
+    deterministic: bool = False
+    compile: bool = False
+    augment: bool = False
+    validation_split: float | None = 0.2
+    class_weight: Any = None
+    patience: int | None = None
+    max_time: Any = None
+    image_size: Any = None
+    tokenizer: Any = None
+    workers: int = 0
+    on_bad_item: str = "raise"
+    data_dir: str | None = None
+    name: str | None = None
+    out: str = "runs"
+    verbose: bool = True
+
+    def __post_init__(self) -> None:
+        rules: list[tuple[str, bool, str]] = [
+            ("accumulate", _whole(self.accumulate, 1), "a whole number of batches, at least 1"),
+            ("batch_size", self.batch_size == "auto" or _whole(self.batch_size, 1), "'auto' or a whole number, at least 1"),
+            ("lr", self.lr == "auto" or _positive(self.lr), "'auto' or a number above 0"),
+            ("weight_decay", self.weight_decay is None or self.weight_decay == 0 or _positive(self.weight_decay), "None or a number from 0 up"),
+            ("clip", self.clip is None or _positive(self.clip), "None or a norm above 0"),
+            ("validation_split", not self.validation_split or _share(self.validation_split), "None or a share between 0 and 1"),
+            ("patience", self.patience is None or _whole(self.patience, 1), "None or a whole number of epochs, at least 1"),
+            ("workers", _whole(self.workers, 0), "a whole number of processes, at least 0"),
+            ("seed", _whole(self.seed, 0), "a whole number, at least 0"),
+            ("pretrained", self.pretrained in (True, False, "auto"), "True, False or 'auto'"),
+            ("on_bad_item", self.on_bad_item in ("raise", "skip"), "'raise' or 'skip'"),
+        ]
+        for name, holds, rule in rules:
+            if not holds:
+                raise ArgumentError(f"{name} is {rule}. {getattr(self, name)!r} came. Give such a value.")
+
+    def plain(self) -> dict[str, Any]:
+        """The settings for JSON and YAML; objects of the user's own stand as `{"object": "..."}`."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return {"object": getattr(value, "__name__", type(value).__name__)}
+
+
+def known_keywords(call: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a misspelt keyword is answered with the nearest ones, a missing argument with the signature.
+
+    Example:
+        >>> @known_keywords
+        ... def fit(epochs=1, *, lr=None): return epochs
+        >>> fit(epoch=3)
+        Traceback (most recent call last):
+        fastgpu.errors.UnknownKeywordError: fit does not take 'epoch'. Did you mean 'epochs'? It takes: epochs, lr.
+    """
+    signature = inspect.signature(call)
+    takes = [name for name in signature.parameters if name not in ("self", "cls")]
+
+    @functools.wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            shown = call.__qualname__.removesuffix(".__init__")
+            unknown = [name for name in kwargs if name not in takes]
+            if not unknown:
+                raise UnknownKeywordError(f"{shown} was called wrongly: {error}. It takes: {', '.join(takes)}.") from None
+            near = nearest(unknown[0], takes)
+            advice = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+            raise UnknownKeywordError(f"{shown} does not take {unknown[0]!r}.{advice} It takes: {', '.join(takes)}.") from None
+        return call(*args, **kwargs)
+
+    return checked

@@ -1,0 +1,102 @@
+"""Columns: encoded items that give a whole batch by index, without a Python loop over samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Columns", "LazyColumns", "RaggedColumns", "TensorColumns"]
+
+
+class Columns(ABC):
+    """Encoded items of one split.
+
+    Attributes:
+        lengths: `(n,)` length of each item where items differ (tokens of a text); None where they do not.
+        item_bytes: about how many bytes one item takes in a batch.
+        in_memory: whether `gather` is a mere copy; if not, batches are fetched ahead in a thread.
+    """
+
+    lengths: Tensor | None = None
+    item_bytes: int = 0
+    in_memory: bool = True
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def gather(self, index: Tensor) -> dict[str, Tensor]:
+        """The items at `index` `(b,)` int64, as a batch: each value `(b, ...)`."""
+
+
+class TensorColumns(Columns):
+    """Tensors that all have the same first size; a batch is one `index_select` a column.
+
+    Args:
+        tensors: name -> `(n, ...)` tensor.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = {name: t.contiguous() for name, t in tensors.items()}
+        self._length = len(next(iter(self.tensors.values())))
+        self.item_bytes = sum(t[0].numel() * t.element_size() for t in self.tensors.values() if len(t))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(self, index: Tensor) -> dict[str, Tensor]:
+        return {name: t.index_select(0, index) for name, t in self.tensors.items()}
+
+
+class RaggedColumns(Columns):
+    """Sequences of different length, stored end to end; a batch is padded to its own longest.
+
+    Args:
+        sequences: `(total,)` values of all items, one after the other.
+        lengths: `(n,)` int64 length of each item, at least 1.
+        key: name of the padded values `(b, longest)` in a batch; the mask is `attention_mask`, bool, True on values.
+        pad: value that fills up.
+    """
+
+    def __init__(self, sequences: Tensor, lengths: Tensor, *, key: str = "input_ids", pad: int = 0) -> None:
+        self.sequences, self.lengths, self.key, self.pad = sequences, lengths, key, pad
+        self.starts = torch.cumsum(lengths, 0) - lengths
+        self.item_bytes = int(lengths.float().mean().item() * 9) if len(lengths) else 0
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def gather(self, index: Tensor) -> dict[str, Tensor]:
+        lengths = self.lengths[index]
+        steps = torch.arange(int(lengths.max()))
+        mask = steps < lengths[:, None]
+        at = (self.starts[index][:, None] + steps).clamp_(max=len(self.sequences) - 1)
+        return {self.key: self.sequences[at].masked_fill_(~mask, self.pad), "attention_mask": mask}
+
+
+class LazyColumns(Columns):
+    """Items that are read when they are asked for (files too many for memory), several at once in threads.
+
+    Args:
+        read: reads item number `i` -> name -> tensor, all items alike in shape.
+        length: how many items there are.
+        threads: how many are read at once; decoders of pictures release the interpreter's lock.
+    """
+
+    in_memory = False
+
+    def __init__(self, read: Callable[[int], dict[str, Tensor]], length: int, *, threads: int = 4) -> None:
+        self._read, self._length = read, length
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fastgpu-read")
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        samples = list(self._pool.map(self._read, index.tolist()))
+        return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}

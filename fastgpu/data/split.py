@@ -1,0 +1,205 @@
+"""A split that is ready to train on: encoded columns, or a loader of the user's own."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from fastgpu.data.columns import Columns, TensorColumns
+from fastgpu.data.loaders import Batch, BatchLoader, Plan, epoch_seed
+from fastgpu.errors import DataError
+
+__all__ = ["ColumnSplit", "LoaderSplit", "Split"]
+
+Encode = Callable[[np.ndarray], dict[str, Tensor]]
+TARGET_NAMES = ("target", "targets", "label", "labels", "y")
+
+
+class Split(ABC):
+    """One of train, val and test: gives loaders, and its first items for checks and drawings."""
+
+    @abstractmethod
+    def loader(
+        self, batch_size: int, *, shuffle: bool, seed: int, epoch: Callable[[], int], rank: int, world: int
+    ) -> Iterable[Batch]:
+        """A loader of `Batch`es for one process; `epoch()` tells the epoch when an iteration begins."""
+
+    @abstractmethod
+    def head(self, n: int) -> Batch:
+        """The first `n` items at most, as one batch."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class ColumnSplit(Split):
+    """Encoded columns.
+
+    Args:
+        x: items.
+        y: targets, None where there are none.
+    """
+
+    def __init__(self, x: Columns, y: Columns | None) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def loader(
+        self, batch_size: int, *, shuffle: bool, seed: int, epoch: Callable[[], int], rank: int, world: int
+    ) -> BatchLoader:
+        plan = Plan(
+            items=len(self), batch_size=batch_size, shuffle=shuffle, seed=seed, rank=rank, world=world, lengths=self.x.lengths
+        )
+        # Under several processes each step is its own chunk: their gradients meet once a step.
+        return BatchLoader(self.x, self.y, plan, epoch=epoch, chunked=world == 1)
+
+    def head(self, n: int) -> Batch:
+        index = torch.arange(min(n, len(self)))
+        y = {} if self.y is None else self.y.gather(index)
+        return {"x": self.x.gather(index), "y": y, "n": len(index), "sizes": [len(index)]}
+
+
+class LoaderSplit(Split):
+    """A `Dataset` or `DataLoader` of the user's own; each of its batches becomes a `Batch`.
+
+    Args:
+        given: what the user gave. It must yield `(x, y)` or a dict with one of the keys target, label, y.
+        encode: the task's `encode`; None: targets are passed over.
+        workers: processes that read a `Dataset`.
+    """
+
+    def __init__(self, given: Any, encode: Encode | None = None, *, workers: int = 0) -> None:
+        self.given, self.encode, self.workers = given, encode, workers
+
+    def __len__(self) -> int:
+        source = self.given.dataset if isinstance(self.given, DataLoader) else self.given
+        try:
+            return len(source)
+        except TypeError:
+            return 0
+
+    def loader(
+        self, batch_size: int, *, shuffle: bool, seed: int, epoch: Callable[[], int], rank: int, world: int
+    ) -> _Converted:
+        given = self.given
+        if isinstance(given, IterableDataset):
+            given = DataLoader(given, batch_size=batch_size, num_workers=self.workers)
+        elif isinstance(given, Dataset):
+            plan = Plan(items=len(self), batch_size=batch_size, shuffle=shuffle, seed=seed, rank=rank, world=world)
+            world = 1  # the plan deals the items out already
+            sampler = _PlanSampler(plan, epoch)
+            given = DataLoader(
+                given, batch_sampler=sampler, num_workers=self.workers, persistent_workers=self.workers > 0  # type: ignore[arg-type]
+            )
+        return _Converted(given, self.encode, seed=seed, epoch=epoch, rank=rank, world=world)
+
+    def head(self, n: int) -> Batch:
+        loader = self.loader(n, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
+        batch = next(iter(loader), None)
+        if batch is None:
+            raise DataError("A loader must yield at least one batch. It yielded none. Check its data set.")
+        n = min(n, batch["n"])
+        parts = {part: {k: v[:n] for k, v in batch[part].items()} for part in ("x", "y")}
+        return {**parts, "n": n, "sizes": [n]}
+
+    def targets(self) -> np.ndarray:
+        """All targets as an array, from the data set's own list where it has one, else by one pass."""
+        source = self.given.dataset if isinstance(self.given, DataLoader) else self.given
+        for name in ("targets", "labels"):
+            found = getattr(source, name, None)
+            if found is not None and len(found) == len(self):
+                return np.asarray(found)
+        loader = self.loader(256, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
+        return np.concatenate([np.asarray(_parts(raw)[1]) for raw in loader.raw])
+
+    def columns(self, n: int) -> tuple[Columns, Columns]:
+        """The first `n` items as columns, for drawings."""
+        batch = self.head(n)
+        return TensorColumns(batch["x"]), TensorColumns(batch["y"])
+
+
+class _PlanSampler:
+    """A `Plan` as a batch sampler of torch's `DataLoader`."""
+
+    def __init__(self, plan: Plan, epoch: Callable[[], int]) -> None:
+        self.plan, self.epoch = plan, epoch
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self.plan.batches(self.epoch()))
+
+
+class _Converted:
+    """Wraps a loader: seeds each epoch by its number and turns what comes into `Batch`es."""
+
+    def __init__(
+        self, raw: Any, encode: Encode | None, *, seed: int, epoch: Callable[[], int], rank: int, world: int
+    ) -> None:
+        self.raw, self.encode, self.seed, self.epoch, self.rank, self.world = raw, encode, seed, epoch, rank, world
+
+    @property
+    def batch_size(self) -> int | None:
+        return getattr(self.raw, "batch_size", None)
+
+    def __len__(self) -> int:
+        return len(self.raw) // self.world  # a loader of unknown length raises TypeError, as Lightning expects
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A shuffling DataLoader draws its order from the global generators.
+        value = epoch_seed(self.seed, self.epoch())
+        torch.manual_seed(value)
+        np.random.seed(value % 2**32)
+        random.seed(value)
+        most = (len(self.raw) // self.world) * self.world if self.world > 1 else None
+        for raw in islice(self.raw, self.rank, most, self.world):
+            yield _batch(raw, self.encode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: an epoch is a function of its number."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
+def _batch(raw: Any, encode: Encode | None) -> Batch:
+    given, target = _parts(raw)
+    x = dict(given) if isinstance(given, Mapping) else {"x": given}
+    if isinstance(given, (tuple, list)) and all(isinstance(g, Tensor) for g in given):
+        x = {f"x{i}": g for i, g in enumerate(given)}
+    wrong = [f"{k}: {type(v).__name__}" for k, v in x.items() if not isinstance(v, Tensor)]
+    if wrong or not x:
+        raise DataError(
+            f"A loader must yield tensors (x, y), or a dict of tensors. x came as {', '.join(wrong) or 'nothing'}. "
+            "Give the data set a transform to tensors, or hand over arrays or a folder instead."
+        )
+    n = len(next(iter(x.values())))
+    y = {} if encode is None or target is None else encode(np.asarray(target))
+    if y and len(y["target"]) != n:
+        raise DataError(f"A batch must have as many targets as items. {n} items and {len(y['target'])} targets came. Check the collate function.")
+    return {"x": x, "y": y, "n": n, "sizes": [n]}
+
+
+def _parts(raw: Any) -> tuple[Any, Any]:
+    """What a loader yielded -> (x, target or None)."""
+    if isinstance(raw, Mapping):
+        target = next((name for name in TARGET_NAMES if name in raw), None)
+        if target is None:
+            raise DataError(f"A loader's dict must have one of the keys {', '.join(TARGET_NAMES)}. It has {', '.join(map(str, raw))}.")
+        return {k: v for k, v in raw.items() if k != target}, raw[target]
+    if isinstance(raw, (tuple, list)) and len(raw) == 2:
+        return raw[0], raw[1]
+    came = f"{type(raw).__name__} of {len(raw)}" if isinstance(raw, (tuple, list)) else type(raw).__name__
+    raise DataError(f"A loader must yield (x, y) or a dict with a target. {came} came. Change its collate function.")

@@ -1,0 +1,63 @@
+"""Figures: matplotlib without pyplot, so that no window opens and no state is left behind.
+
+Importing this module imports matplotlib: import it inside the function that draws.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import matplotlib.figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Figure", "grid"]
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that a notebook shows when it is the last value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        # IPython asks for this; matplotlib itself registers only figures that pyplot made.
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
+def grid(
+    n: int,
+    draw: Callable[[Axes, int], None],
+    title: Callable[[int], str] | None = None,
+    *,
+    side: float = 2.0,
+) -> Figure:
+    """Draw `n` items in a grid as near to a square as it can be.
+
+    Args:
+        n: how many items; 0 gives an empty figure.
+        draw: `draw(axes, i)` draws item `i`, counted from 0.
+        title: `title(i)` is the text above item `i`; None for no titles.
+        side: width and height of an item in inches.
+
+    Returns:
+        The figure; `figure.savefig("grid.png")` writes it.
+
+    Example:
+        >>> figure = grid(4, lambda axes, i: axes.plot([0, i]), title=str)
+        >>> [axes.get_title() for axes in figure.axes]
+        ['0', '1', '2', '3']
+    """
+    columns = max(1, math.ceil(math.sqrt(n)))
+    rows = max(1, math.ceil(n / columns))
+    # Titles take a line above each item.
+    figure = Figure(figsize=(columns * side, rows * (side + (0.3 if title else 0.0))), layout="constrained")
+    for i in range(n):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        draw(axes, i)
+        if title is not None:
+            axes.set_title(title(i), fontsize=9)
+    return figure

@@ -1,0 +1,101 @@
+"""What an input kind has to know: the contract that every file of this package fills."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from fastgpu.registry import Registry
+
+if TYPE_CHECKING:
+    from fastgpu.data.columns import Columns
+
+__all__ = ["INPUTS", "Input", "Preparation"]
+
+INPUTS: Registry[type[Input]] = Registry("input kind", "fastgpu.inputs")
+
+
+class Preparation(nn.Module):
+    """What happens to a batch on the device before the network sees it; the identity by default.
+
+    It is a module so that its constants (mean, std, medians) move with the network and are exported with it.
+    The constants are buffers that are not saved in a state dict: they are part of the `Input`.
+    """
+
+    def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Prepare a batch: keys stay, values become what the network takes. Called in training and in evaluation."""
+        return x
+
+    def augment(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Vary a prepared batch at random; called in training only, when augmentation is on."""
+        return x
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input(ABC):
+    """An input kind, fitted to the training data: everything that turns raw items into what a network takes.
+
+    Fields are plain data (numbers, strings, tuples, dicts), so that an input is saved as JSON with the model.
+    """
+
+    kind: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]]
+    """Keys of a batch's `x`, in the order in which a plain network is called with them."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> Input:
+        """Learn statistics from the raw training items.
+
+        Args:
+            items: the items of the training split, in the form that this kind's sources give.
+            size: `(height, width)` that the architecture asks for; only pictures heed it.
+        """
+
+    @abstractmethod
+    def encode(self, items: Any) -> Columns:
+        """Raw items -> columns of tensors that give whole batches by index.
+
+        Raises:
+            BadItemError: an item cannot be read; the error carries its `index`.
+        """
+
+    @abstractmethod
+    def as_items(self, given: Any) -> Any:
+        """What a user handed to `predict` (one item or many, files, arrays, strings) -> items for `encode`."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What a builder of the zoo needs to know, for example `{"channels": 1, "size": (8, 8)}`."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for people: `"pictures 8x8, 1 channel, mean 0.31, std 0.38"`."""
+
+    @abstractmethod
+    def draw(self, axes: Any, columns: Columns, index: int) -> None:
+        """Draw one item into matplotlib `axes`, as the network sees it."""
+
+    def preparation(self, augment: bool = False) -> Preparation:
+        """The module that prepares a batch on the device."""
+        return Preparation()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+    @staticmethod
+    def from_dict(saved: Mapping[str, Any]) -> Input:
+        """The input that `to_dict` gave; lists become tuples again."""
+        values = {k: _tuples(v) for k, v in saved.items() if k != "kind"}
+        return INPUTS[saved["kind"]](**values)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_tuples(v) for v in value)
+    return value

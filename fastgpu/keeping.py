@@ -1,0 +1,197 @@
+"""Keeping a learner: what is saved, how it comes back, and how a cut-off fit is found again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from fastgpu import zoo
+from fastgpu.assemble import architecture_name, open_data
+from fastgpu.config import Settings
+from fastgpu.data.module import DataModule
+from fastgpu.errors import ArgumentError, CheckpointError, UnknownKeywordError, nearest
+from fastgpu.fitting import last_weights
+from fastgpu.history import History
+from fastgpu.inputs import Input
+from fastgpu.tasks import Task
+from fastgpu.train.checkpoint import Saved, read, write
+from fastgpu.train.hardware import choose
+from fastgpu.train.module import FitPlan
+
+if TYPE_CHECKING:
+    from fastgpu.learner import Learner
+
+__all__ = ["facts", "load_learner", "plan_to_resume", "save_learner"]
+
+
+def facts(learner: Learner, plan: FitPlan | None) -> dict[str, Any]:
+    """What rebuilds a learner, as plain data."""
+    saved = dataclasses.asdict(plan) if plan else None
+    if saved and not isinstance(saved["schedule"], str):
+        saved["schedule"] = {"object": getattr(saved["schedule"], "__name__", "function")}
+    return {
+        "architecture": learner.architecture,
+        "known": learner.from_zoo,
+        "network": type(learner.module).__name__,
+        "head": learner.head,
+        "settings": learner.settings.plain(),
+        "data": learner.data.to_dict(),
+        "history": learner.history.rows,
+        "plan": saved,
+        "run_dir": str(learner.run_dir) if learner.run_dir else None,
+    }
+
+
+def save_learner(learner: Learner, path: str | os.PathLike[str]) -> Path:
+    """Write a learner into one file; see `Learner.save`."""
+    path = Path(path)
+    if path.is_dir():
+        raise ArgumentError(f"save writes one file. {path} is a folder. Give a file's name, for example {path / 'model.safetensors'}.")
+    training, weights = None, learner.module.state_dict()
+    if learner.state_file is not None and learner.state_file.is_file():
+        saved = read(learner.state_file)
+        if saved.training is not None:
+            training = {**saved.training, "last_weights": learner.changed_weights() or last_weights(saved)}
+    write(path, weights, facts(learner, None), training)
+    return path
+
+
+def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, changes: dict[str, Any]) -> Learner:
+    """The learner in a file or run folder; see `Learner.load`."""
+    file = _file(path, "best")
+    saved = read(file)
+    facts = saved.facts
+    architecture = changes.pop("architecture", None)
+    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", ())
+    settings, missing = _settings(facts["settings"], changes)
+    learner = kind.__new__(kind)
+    module = _data(facts["data"], data, settings)
+    net = _network(architecture, facts, module, file)
+    learner._start(settings, architecture if architecture is not None else facts["architecture"], callbacks, logger)
+    learner.architecture = facts["architecture"]
+    learner.hardware = choose(settings.devices, settings.precision)
+    _fill(net, saved, facts, file)
+    learner._take(module, net, facts["head"])
+    learner.missing = missing
+    learner.history = History(facts["history"])
+    learner.state_file = file if saved.training is not None else None
+    learner.remember_weights()
+    return learner
+
+
+def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> FitPlan:
+    """Take up a fit that was cut off: its weights, state and history; returns what is left of it."""
+    folder = _newest_run(learner) if resume is True else Path(str(resume))
+    file = _file(folder, "last")
+    saved = read(file)
+    if saved.facts["architecture"] != learner.architecture:
+        raise CheckpointError(
+            f"A fit is resumed by its own architecture. {file} is of {saved.facts['architecture']!r}, this learner of {learner.architecture!r}."
+        )
+    if not saved.facts["plan"] or saved.training is None:
+        raise CheckpointError(f"A fit is resumed from a run's checkpoints/last. {file} holds no unfinished fit. Call fit without resume.")
+    plan = FitPlan(**{**saved.facts["plan"], "lr_shares": tuple(saved.facts["plan"]["lr_shares"])})
+    done = len(saved.facts["history"])
+    if isinstance(plan.schedule, dict):
+        raise CheckpointError(f"A schedule that is a function is not saved. Train the {plan.last - done} epochs left with fit(..., schedule=...).")
+    if done >= plan.last:
+        raise CheckpointError(f"There is nothing to resume: {file} is of a fit that ended, {done} of {plan.last} epochs. Call fit without resume.")
+    _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
+    learner.history = History(saved.facts["history"])
+    learner.state_file = file
+    learner.run_folder.go_on_in(file.parent.parent)
+    learner.remember_weights()
+    learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}")
+    return plan
+
+
+def _file(path: str | os.PathLike[str], kind: str) -> Path:
+    """A checkpoint from a file, a run folder or its `checkpoints/`."""
+    path = Path(path)
+    for folder in (path / "checkpoints", path):
+        for name in (kind, "last"):
+            if (folder / name).is_file():
+                return folder / name
+    if path.is_dir():
+        raise CheckpointError(f"A run folder holds checkpoints/best or checkpoints/last. {path} holds neither. Check the path.")
+    return path
+
+
+def _newest_run(learner: Learner) -> Path:
+    runs = [p.parent.parent for p in Path(learner.settings.out).glob("*/checkpoints/last")]
+    mine = [run for run in runs if run.name == learner.run_folder.name or run.name.rpartition("-")[0] == learner.run_folder.name]
+    if not mine:
+        raise CheckpointError(
+            f"resume=True takes the newest run of {learner.run_folder.name!r}. There is none in {learner.settings.out!r}. Give the run's folder, or leave it out."
+        )
+    return max(mine, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
+
+
+def _settings(saved: dict[str, Any], changes: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    for name in changes:
+        if name not in fields:
+            near = nearest(name, fields)
+            advice = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise UnknownKeywordError(f"Learner.load does not take {name!r}.{advice}")
+    values = {name: value for name, value in saved.items() if name in fields} | changes
+    missing = {name: json.dumps(v) for name, v in values.items() if name not in changes and _has_object(v)}
+    for name in missing:
+        values[name] = fields[name].default
+    return Settings(**values), missing
+
+
+def _has_object(value: Any) -> bool:
+    if isinstance(value, dict):
+        return set(value) == {"object"} or any(map(_has_object, value.values()))
+    return isinstance(value, list) and any(map(_has_object, value))
+
+
+def _data(saved: dict[str, Any], data: Any, settings: Settings) -> DataModule:
+    input, task = Input.from_dict(saved["input"]), Task.from_dict(saved["task"])
+    if data is not None:
+        settings = dataclasses.replace(settings, task=task.name, batch_size=saved["batch_size"])
+        return open_data(data, settings, input=input, task=task)[0]
+    return DataModule(
+        name=saved["name"],
+        input=input,
+        task=task,
+        splits={},
+        origin=saved["origin"],
+        notes=tuple(saved["notes"]),
+        batch_size=saved["batch_size"],
+        seed=saved["seed"],
+    )
+
+
+def _network(architecture: Any, facts: dict[str, Any], data: DataModule, file: Path) -> nn.Module:
+    if isinstance(architecture, nn.Module):
+        return architecture
+    if architecture is not None and architecture_name(architecture) != facts["architecture"]:
+        raise CheckpointError(f"{file} was saved from {facts['architecture']!r}. {architecture!r} was asked for. Leave architecture= out.")
+    if not facts["known"]:
+        raise CheckpointError(
+            f"{file} was saved from a network of your own, {facts['network']}, whose code is not in the file. "
+            f"Give it: Learner.load(path, architecture={facts['network']}(...))."
+        )
+    return zoo.build(facts["architecture"], data.input.facts(), data.task.outputs, False).net
+
+
+def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> None:
+    kinds = {t.dtype for t in saved.weights.values() if t.is_floating_point()}
+    if len(kinds) == 1:
+        net.to(kinds.pop())  # a network trained in float64 comes back in float64
+    own = net.state_dict()
+    wrong = sorted(set(own) ^ set(saved.weights)) or [k for k, v in own.items() if v.shape != saved.weights[k].shape]
+    if wrong:
+        raise CheckpointError(
+            f"A checkpoint goes into the network that it was saved from, {facts['architecture']!r} ({facts['network']}). "
+            f"{file} and this {type(net).__name__} differ in {len(wrong)} weights, for example {wrong[0]}."
+        )
+    net.load_state_dict(saved.weights)
+

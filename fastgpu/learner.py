@@ -1,0 +1,367 @@
+"""The Learner: an architecture and data, and the verbs to train, judge, look, and keep."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+
+from fastgpu import judging, looking
+from fastgpu.assemble import architecture_name, assemble
+from fastgpu.callbacks.log_rows import LogRows
+from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.config import Settings, known_keywords
+from fastgpu.errors import ArgumentError
+from fastgpu.fitting import run_fit
+from fastgpu.history import History
+from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
+from fastgpu.recipe import check_recipe, choose_lr, make_module
+from fastgpu.train.groups import freeze_to_head
+from fastgpu.train.hardware import choose
+from fastgpu.train.lr_find import LRSuggestion, find_lr
+from fastgpu.train.module import FitPlan, TaskModule
+from fastgpu.train.schedules import SCHEDULES, Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastgpu.data.module import DataModule
+    from fastgpu.results import Results
+
+__all__ = ["Learner"]
+
+
+class Learner:
+    """Trains an architecture on data.
+
+    Args:
+        architecture: a name of the zoo (`fastgpu.zoo.list_models()`) or any `torch.nn.Module`.
+        data: a built-in sample (`"digits"`), a public data set (`"mnist"`, `"hf:<name>"`), a folder of pictures, a
+            CSV or Parquet file, a DataFrame, arrays `(x, y)` or `((x, y), (x_val, y_val))`, a `Dataset`,
+            `DataLoader`s, a `LightningDataModule`.
+        task: `"classification"`, `"multilabel"`, `"regression"`; `"auto"` reads it from the targets.
+        target: name of the target column of a table, or several.
+        loss: a name (`fastgpu.losses.LOSSES`) or a module called with `(logits, target)`.
+        metrics: names (`fastgpu.metrics`) or torchmetrics metrics; one or several.
+        optimizer: a name of torch's or timm's, a class of torch.optim, or a function of the parameters; `"auto"` AdamW.
+        lr: learning rate a step; `"auto"` the optimizer's usual one.
+        weight_decay: None: the optimizer's own default.
+        batch_size: items a step and device; `"auto"` 64, less for small data.
+        pretrained: True insists on pretrained weights, `"auto"` takes them where they can be had, False never looks.
+        precision: Lightning's names; `"auto"` 32-true on a CPU, bf16-mixed or 16-mixed on CUDA.
+        devices: a number, indices, `"cpu"`, `"cuda:1"`; `"auto"` one accelerator where there is one.
+        strategy: Lightning's name of a strategy, or the object.
+        callbacks: names or Lightning callbacks, for every fit.
+        logger: names (`"csv"`, `"tensorboard"`, `"wandb"`) or Lightning loggers; one or several.
+        accumulate: batches a step of the optimizer.
+        clip: largest norm of all gradients together.
+        seed: of order, split, initial weights and everything random in training.
+        deterministic: ask torch for algorithms that repeat to the bit on an accelerator too.
+        compile: compile the network with torch.compile for training.
+        augment: vary training pictures: mirror, shift.
+        validation_split: share of the training items held out, 0 to 1, where the data have no val split; None: none.
+        class_weight: `"balanced"`, a dict class -> weight, or weights in the order of the classes.
+        patience: epochs without improvement after which a fit ends.
+        max_time: seconds after which a fit ends, or Lightning's `"DD:HH:MM:SS"`.
+        image_size: pixels, or `(height, width)`, in which picture files are stored.
+        tokenizer: a `tokenizers.Tokenizer` or the path of a `tokenizer.json`; None: one is trained on the texts.
+        workers: processes that read a `Dataset` of the user's own.
+        on_bad_item: `"raise"`, or `"skip"` unreadable items, naming and counting them.
+        data_dir: folder for public data sets; None: `$FASTGPU_DATA` or the user's cache.
+        name: name of the run folder; None: architecture and data.
+        out: folder in which run folders are made, at the first fit.
+        verbose: whether progress and choices are printed.
+
+    Attributes:
+        module: the network itself; after a fit with the weights of the best epoch.
+        data: the `DataModule`: splits, classes, statistics.
+        history: the `History` over all fits.
+        trainer: Lightning's Trainer of the last run, None before.
+
+    Example:
+        >>> learn = Learner("mlp", "digits", verbose=False, out=tmp)
+        >>> history = learn.fit(2)
+        >>> sorted(history.history)
+        ['accuracy', 'loss', 'lr', 'val_accuracy', 'val_loss']
+    """
+
+    @known_keywords
+    def __init__(
+        self,
+        architecture: str | nn.Module,
+        data: Any,
+        *,
+        task: str = "auto",
+        target: str | Sequence[str] | None = None,
+        loss: str | nn.Module = "auto",
+        metrics: Any = "auto",
+        optimizer: Any = "auto",
+        lr: float | str = "auto",
+        weight_decay: float | None = None,
+        batch_size: int | str = "auto",
+        pretrained: bool | str = False,
+        precision: Any = "auto",
+        devices: Any = "auto",
+        strategy: Any = "auto",
+        callbacks: Any = (),
+        logger: Any = (),
+        accumulate: int = 1,
+        clip: float | None = None,
+        seed: int = 0,
+        deterministic: bool = False,
+        compile: bool = False,
+        augment: bool = False,
+        validation_split: float | None = 0.2,
+        class_weight: Any = None,
+        patience: int | None = None,
+        max_time: Any = None,
+        image_size: int | tuple[int, int] | None = None,
+        tokenizer: Any = None,
+        workers: int = 0,
+        on_bad_item: str = "raise",
+        data_dir: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        out: str | os.PathLike[str] = "runs",
+        verbose: bool = True,
+    ) -> None:
+        given = dict(locals())
+        fields = Settings.__dataclass_fields__
+        settings = Settings(**{k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in given.items() if k in fields})
+        self._start(settings, architecture, callbacks, logger)
+        check_recipe(settings, self.callbacks, self._loggers)
+        self.hardware = choose(devices, precision)
+        data, built, notes = assemble(architecture, data, settings)
+        self._take(data, built.net, built.head)
+        for note in (*self.hardware.notes, *notes):
+            self.say(note)
+
+    def _start(self, settings: Settings, architecture: str | nn.Module, callbacks: Any, logger: Any) -> None:
+        self.settings = settings
+        self.architecture, self.from_zoo = architecture_name(architecture), isinstance(architecture, str)
+        self.missing: dict[str, str] = {}
+        self.callbacks = _several(callbacks)
+        self._loggers = _several(logger)
+        self.history = History()
+        self.trainer: Trainer | None = None
+        self.state_file: Path | None = None
+        self._remembered: dict[str, Tensor] | None = None
+
+    def _take(self, data: DataModule, net: nn.Module, head: str) -> None:
+        self.data, self.module, self.head = data, net, head
+        self.lr = choose_lr(self.settings)
+        make_module(self)  # loss, metrics and optimizer by name: misspelt ones are answered now
+        name = self.settings.name or f"{self.architecture}-{data.name}"
+        self.run_folder = RunFolder(self.settings.out, name, self.arguments())
+        self.log_rows = LogRows(self._loggers, self.run_folder)
+
+    # Train
+
+    @known_keywords
+    def fit(
+        self,
+        epochs: int = 1,
+        *,
+        lr: float | None = None,
+        schedule: str | Schedule = "constant",
+        callbacks: Any = (),
+        patience: int | None = None,
+        max_time: Any = None,
+        resume: bool | str | os.PathLike[str] | None = None,
+    ) -> History:
+        """Train; a second call trains more.
+
+        Epochs, the optimizer's state and the history continue; a schedule runs its whole length in each call. After it
+        the module holds the weights of the best epoch, and the next call goes on from the last state all the same.
+        Ctrl-C ends the epoch in progress and returns what there is.
+
+        Args:
+            epochs: epochs to train, at least 1.
+            lr: learning rate of this fit; None: the learner's.
+            schedule: `"constant"`, `"cosine"`, `"linear"`, `"one_cycle"`, or a function of progress 0 to 1 -> factor.
+            callbacks: further callbacks, for this fit.
+            patience: epochs without improvement after which this fit ends; None: the learner's.
+            max_time: seconds after which this fit ends; None: the learner's.
+            resume: a run folder or checkpoint whose cut-off fit is to be finished, or True for this architecture's and
+                data's newest run; the epochs and schedule are those of that fit.
+
+        Returns:
+            The history of this fit; `learn.history` is the whole.
+        """
+        if resume:
+            plan = plan_to_resume(self, resume)
+        else:
+            plan = self._plan(epochs, lr, schedule)
+        return run_fit(
+            self,
+            plan,
+            callbacks=_several(callbacks),
+            patience=patience or self.settings.patience,
+            max_time=max_time if max_time is not None else self.settings.max_time,
+            same_fit=bool(resume),
+        )
+
+    @known_keywords
+    def fit_one_cycle(self, epochs: int = 1, lr_max: float | None = None, *, callbacks: Any = ()) -> History:
+        """Train with one cycle of the learning rate, up to `lr_max` and down to almost none (Smith and Topin 2018)."""
+        return run_fit(self, self._plan(epochs, lr_max, "one_cycle"), callbacks=_several(callbacks))
+
+    @known_keywords
+    def fine_tune(
+        self, epochs: int = 1, base_lr: float | None = None, *, freeze_epochs: int = 1, lr_mult: float = 100.0, callbacks: Any = ()
+    ) -> History:
+        """Train the head alone, then all layers, the early ones slowly; each part is one cycle (Howard and Gugger 2020).
+
+        Args:
+            epochs: epochs with all layers.
+            base_lr: learning rate of the first part; half of it is the head's in the second. None: the learner's.
+            freeze_epochs: epochs with the head alone.
+            lr_mult: how many times slower the earliest layers learn than the head.
+            callbacks: further callbacks, for both parts.
+        """
+        base_lr = base_lr or self.lr
+        first = len(self.history)
+        callbacks = _several(callbacks)
+        if freeze_epochs:
+            plan = self._plan(freeze_epochs, base_lr, "one_cycle")
+            self.freeze()
+            try:
+                run_fit(self, plan, callbacks=callbacks)
+            finally:
+                self.unfreeze()
+        if not self.history.interrupted:
+            plan = self._plan(epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
+            run_fit(self, plan, callbacks=callbacks)
+        return self.history.since(first)
+
+    def freeze(self) -> Learner:
+        """Let only the head train; the other layers keep their weights and statistics to the bit."""
+        freeze_to_head(self.module, self.head)
+        return self
+
+    def unfreeze(self) -> Learner:
+        """Let all layers train."""
+        self.module.requires_grad_(True)
+        return self
+
+    @known_keywords
+    def lr_find(self, *, start: float = 1e-7, end: float = 10.0, steps: int = 100, plot: bool = False) -> LRSuggestion:
+        """Try learning rates from `start` to `end` on a copy of the network; nothing of the learner changes.
+
+        Returns:
+            `LRSuggestion(valley, steep)` with `.plot()`; `valley` is the one to begin with.
+        """
+        found = find_lr(make_module(self), self.data, start=start, end=end, steps=steps)
+        self.say(f"lr_find: valley {found.valley:.2g}, steep {found.steep:.2g}")
+        return found
+
+    # Judge
+
+    @known_keywords
+    def evaluate(self, data: Any = None) -> dict[str, float]:
+        """Loss and metrics on data: any form that the constructor takes; None: the val split, else the training one."""
+        return judging.evaluate(self, data)
+
+    @known_keywords
+    def predict(self, items: Any = None) -> Results:
+        """Predict raw items: files, pictures, arrays, strings, rows; None: the val split. In the order given."""
+        return judging.predict(self, items)
+
+    def summary(self, depth: int = 2) -> Any:
+        """Layers with shapes, parameters and what trains; prints as a table."""
+        return judging.summary(self, depth)
+
+    # Look
+
+    def show_batch(self, n: int = 9) -> Figure:
+        """Draw training items with their targets, as the network sees them."""
+        return looking.show_batch(self, n)
+
+    def show_results(self, n: int = 9) -> Figure:
+        """Draw items of the val split with prediction and truth."""
+        return looking.show_results(self, n)
+
+    # Keep
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything that `load` needs into one file: weights, data facts, settings, history, training state."""
+        return save_learner(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], data: Any = None, **changes: Any) -> Learner:
+        """A learner from a file that `save` wrote, a checkpoint, or a run folder (its best weights).
+
+        Args:
+            path: the file or folder.
+            data: data to train on or evaluate; None is enough to predict.
+            **changes: settings to change, as in the constructor; `architecture=` for a network of your own.
+        """
+        return load_learner(cls, path, data, changes)
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The run's folder; None before the first fit."""
+        return self.run_folder.path if self.run_folder.made else None
+
+    # What the modules beside this one need
+
+    def say(self, line: str) -> None:
+        """Print one line, where the learner is verbose and this is the first process."""
+        from lightning.pytorch.utilities import rank_zero_only
+
+        if self.settings.verbose and getattr(rank_zero_only, "rank", 0) == 0:
+            print(line)
+
+    def refuse_missing(self) -> None:
+        """After `load`: say what of the user's own objects is needed again before a loss can be computed."""
+        if self.missing:
+            name, what = next(iter(self.missing.items()))
+            raise ArgumentError(f"{name} was an object of your own, {what}, which is not saved. Give it: Learner.load(path, {name}=...).")
+
+    def task_module(self) -> TaskModule:
+        """A fresh LightningModule around the network."""
+        return make_module(self)
+
+    def arguments(self) -> dict[str, Any]:
+        """What this learner was made with, as plain data."""
+        return {"architecture": self.architecture, "data": self.data.name, "head": self.head, **self.settings.plain()}
+
+    def facts(self, plan: FitPlan | None = None) -> dict[str, Any]:
+        """What rebuilds this learner, as plain data, for checkpoints."""
+        return facts(self, plan)
+
+    def remember_weights(self) -> None:
+        """Note the weights that training left, to see later whether they were changed by hand."""
+        self._remembered = {name: t.detach().cpu().clone() for name, t in self.module.state_dict().items()}
+
+    def changed_weights(self) -> dict[str, Tensor] | None:
+        """The present weights if they were changed since training left them, else None."""
+        now = self.module.state_dict()
+        then = self._remembered
+        if then is None or self.state_file is None:
+            return None
+        if now.keys() == then.keys() and all(v.shape == then[k].shape and bool((v.cpu() == then[k]).all()) for k, v in now.items()):
+            return None
+        self.say("weights: changed since the last fit; training goes on from them")
+        return now
+
+    def _plan(self, epochs: int, lr: float | None, schedule: str | Schedule, shares: tuple[float, ...] = (1.0,)) -> FitPlan:
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+            raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
+        if lr is not None and not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+            raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
+        if isinstance(schedule, str):
+            SCHEDULES[schedule]
+        done = len(self.history)
+        return FitPlan(first=done, last=done + epochs, lr=lr or self.lr, schedule=schedule, lr_shares=shares)
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """One or several -> a tuple."""
+    if given is None or given is False:
+        return ()
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,)

@@ -1,0 +1,65 @@
+"""Looking: items and results as pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastgpu.data.columns import Columns, TensorColumns
+from fastgpu.data.split import ColumnSplit, Split
+from fastgpu.errors import ArgumentError
+from fastgpu.figures import grid
+from fastgpu.judging import run_predict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastgpu.learner import Learner
+
+__all__ = ["show_batch", "show_results"]
+
+
+def show_batch(learner: Learner, n: int) -> Figure:
+    """Training items with their targets; see `Learner.show_batch`."""
+    x, y, n = _some(learner.data.split("train"), n)
+    truth = learner.data.task.truth(y)
+    return grid(n, lambda axes, i: learner.data.input.draw(axes, x, i), lambda i: learner.data.task.title(truth, i))
+
+
+def show_results(learner: Learner, n: int) -> Figure:
+    """Items with prediction and truth; see `Learner.show_results`."""
+    task, split = learner.data.task, learner.data.splits.get("val") or learner.data.split("train")
+    x, y, n = _some(split, n)
+    predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
+    return grid(
+        n,
+        lambda axes, i: learner.data.input.draw(axes, x, i),
+        lambda i: f"{task.title(predicted, i)} (truth: {task.title(truth, i)})",
+    )
+
+
+def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:
+    if not isinstance(n, int) or n < 1:
+        raise ArgumentError(f"n is how many items to draw, at least 1. {n!r} came.")
+    batch = split.head(n)
+    # Drawn as a batch of their own: texts then show their padding.
+    x = split.x if isinstance(split, ColumnSplit) else TensorColumns(batch["x"])
+    return _first(x, batch["n"]), batch["y"], batch["n"]
+
+
+def _first(x: Columns, n: int) -> Columns:
+    return _Head(x, n)
+
+
+class _Head(Columns):
+    """The first `n` items of columns."""
+
+    def __init__(self, columns: Columns, n: int) -> None:
+        self._columns, self._n = columns, n
+        self.lengths = None if columns.lengths is None else columns.lengths[:n]
+        self.item_bytes, self.in_memory = columns.item_bytes, columns.in_memory
+
+    def __len__(self) -> int:
+        return self._n
+
+    def gather(self, index: Any) -> dict[str, Any]:
+        return self._columns.gather(index)

@@ -1,0 +1,144 @@
+"""The recipe: loss, metrics, optimizer and their defaults, from names or objects, for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Callback
+from torch import nn
+from torchmetrics import Metric
+
+from fastgpu import losses, metrics, optimizers
+from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.trackers import TRACKERS
+from fastgpu.config import Settings
+from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.nn.adapter import Positional
+from fastgpu.train.module import TaskModule
+
+if TYPE_CHECKING:
+    from fastgpu.learner import Learner
+    from fastgpu.tasks.base import Task
+
+__all__ = ["check_recipe", "choose_lr", "make_module"]
+
+
+def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
+    """Answer misspelt names before any data are read."""
+    for name in callbacks:
+        if isinstance(name, str):
+            CALLBACKS[name]
+        elif not isinstance(name, Callback) and not (isinstance(name, type) and issubclass(name, Callback)):
+            raise ArgumentError(f"A callback is a name or a Lightning Callback. {type(name).__name__} came. Known names: {', '.join(CALLBACKS)}.")
+    for name in loggers:
+        if isinstance(name, str):
+            TRACKERS[name]
+    if isinstance(settings.optimizer, str) and settings.optimizer != "auto":
+        optimizers.by_name(settings.optimizer)
+    if isinstance(settings.loss, str) and settings.loss not in ("auto", *losses.LOSSES):
+        raise UnknownNameError("loss", settings.loss, losses.LOSSES)
+    known = {name for task in ("classification", "multilabel", "regression") for name in metrics.names(task)}
+    for name in _list(settings.metrics):
+        if isinstance(name, str) and name not in ("auto", *known):
+            raise UnknownNameError("metric", name, known)
+
+
+def choose_lr(settings: Settings) -> float:
+    """The learning rate that `"auto"` stands for."""
+    if settings.lr != "auto":
+        return float(settings.lr)
+    return optimizers.default_lr(_optimizer(settings))
+
+
+def make_module(learner: Learner) -> TaskModule:
+    """A fresh LightningModule around the learner's network."""
+    settings, task, input = learner.settings, learner.data.task, learner.data.input
+    preparation = input.preparation()
+    if hasattr(preparation, "channels_last") and any(isinstance(m, nn.Conv2d) for m in learner.module.modules()):
+        preparation.channels_last = True
+        learner.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weight_decay = {} if settings.weight_decay is None else {"weight_decay": settings.weight_decay}
+    return TaskModule(
+        model=Positional(learner.module, input.keys),
+        task=task,
+        preparation=preparation,
+        loss=_loss(settings, task, learner),
+        metrics=_metrics(settings, task),
+        optimizer=partial(_make_optimizer, _optimizer(settings), weight_decay),
+        accumulate=settings.accumulate,
+        clip=settings.clip,
+        augment=settings.augment,
+        seed=settings.seed,
+    )
+
+
+def _make_optimizer(maker: Any, options: dict[str, Any], groups: list[dict[str, Any]]) -> Any:
+    return optimizers.create(maker, groups, lr=groups[-1]["lr"], **options)
+
+
+def _optimizer(settings: Settings) -> Any:
+    return "adamw" if settings.optimizer == "auto" else settings.optimizer
+
+
+def _loss(settings: Settings, task: Task, learner: Learner) -> nn.Module:
+    if not isinstance(settings.loss, str):
+        if not callable(settings.loss):
+            raise ArgumentError(f"A loss is a name or something called with (output, target). {type(settings.loss).__name__} came.")
+        return settings.loss if isinstance(settings.loss, nn.Module) else _Function(settings.loss)
+    name = task.default_loss if settings.loss == "auto" else settings.loss
+    return task.loss(name, class_weight=_class_weight(settings.class_weight, learner))
+
+
+class _Function(nn.Module):
+    """A loss function as a module."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def _class_weight(given: Any, learner: Learner) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    classes = learner.data.classes
+    if not classes:
+        raise ArgumentError(f"class_weight goes with classes. The task is {learner.data.task.name}. Leave it out.")
+    if given == "balanced":
+        if "train" not in learner.data.splits:
+            return None  # loaded without data: there is nothing to train on either
+        counts = learner.data.class_counts().clip(1)
+        return tuple(float(w) for w in counts.sum() / (len(counts) * counts))
+    if isinstance(given, dict):
+        strange = [name for name in given if name not in classes]
+        if strange:
+            raise UnknownNameError("class in class_weight", strange[0], map(str, classes))
+        return tuple(float(given.get(name, 1.0)) for name in classes)
+    weights = tuple(float(w) for w in given)
+    if len(weights) != len(classes):
+        raise ArgumentError(f"class_weight needs one weight a class. {len(weights)} came for {len(classes)} classes.")
+    return weights
+
+
+def _metrics(settings: Settings, task: Task) -> dict[str, Metric]:
+    wanted = _list(task.default_metrics if settings.metrics == "auto" else settings.metrics)
+    found: dict[str, Metric] = {}
+    for each in wanted:
+        if isinstance(each, str):
+            found[each] = task.metric(each)
+        elif isinstance(each, Metric):
+            found[type(each).__name__.removeprefix("Multiclass").removeprefix("Binary").removeprefix("Multilabel").lower()] = each
+        else:
+            raise ArgumentError(f"A metric is a name or a torchmetrics Metric. {type(each).__name__} came. Give for example 'accuracy'.")
+    return found
+
+
+def _list(given: Any) -> list[Any]:
+    if isinstance(given, dict):
+        raise ArgumentError("metrics is a name, a metric, or a list of them. A dict came. Give the list of its values.")
+    return list(given) if isinstance(given, (list, tuple)) else [given]

@@ -1,0 +1,156 @@
+"""Results: predictions in the order of the items, as columns, rows, a DataFrame or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from fastgpu.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from fastgpu.figures import Figure
+
+__all__ = ["Results"]
+
+
+class Results:
+    """Predictions, one an item, in the order in which the items were given.
+
+    A row is a dict: classification `{"label", "probability", "probabilities"}`, multilabel
+    `{"labels", "probabilities"}`, regression `{"value"}` (or `{"values"}` for several targets), where
+    `probability` is the one of the label, and `probabilities` and `values` map names to numbers.
+
+    Args:
+        columns: name -> `n` values: a list, or an array `(n,)` or `(n, k)`.
+        names: what the `k` values stand for: class names, or names of targets.
+        draw: `draw(axes, i)` draws item `i`; None where the items cannot be drawn.
+        title: `title(i)` is the prediction of item `i` as a short text.
+
+    Attributes:
+        columns: the columns as given.
+
+    Example:
+        >>> results = Results({"labels": ["cat"], "probabilities": np.array([[0.9, 0.1]])}, names=("cat", "dog"))
+        >>> results[0]["label"], results[0]["probability"]
+        ('cat', 0.9)
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        *,
+        names: Sequence[str | int] = (),
+        draw: Callable[[Any, int], None] | None = None,
+        title: Callable[[int], str] | None = None,
+    ) -> None:
+        self.columns = dict(columns)
+        self._names, self._draw, self._title = tuple(names), draw, title
+
+    @property
+    def labels(self) -> list[Any]:
+        """The predicted class of each item; for multilabel a list of classes each."""
+        return self._column("labels")
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """`(n, classes)` probabilities, 0 to 1, in the order of the classes."""
+        return self._column("probabilities")
+
+    @property
+    def values(self) -> np.ndarray:
+        """`(n,)` predicted numbers in the target's own units, or `(n, k)` for `k` targets."""
+        return self._column("values")
+
+    def _column(self, name: str) -> Any:
+        if name not in self.columns:
+            raise ArgumentError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Results:
+        if isinstance(index, slice):
+            return self._slice(range(len(self))[index], index)
+        i = range(len(self))[index]
+        row: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            row.update(self._cell(name, column[i]))
+        if "label" in row and "probabilities" in row:
+            row["probability"] = max(row["probabilities"].values())
+        return row
+
+    def _cell(self, name: str, value: Any) -> dict[str, Any]:
+        if isinstance(value, np.ndarray):
+            return {name: dict(zip(self._names or range(len(value)), value.tolist(), strict=True))}
+        if isinstance(value, list):
+            return {name: value}
+        return {name.removesuffix("s"): value.item() if isinstance(value, np.generic) else value}
+
+    def _slice(self, picked: range, index: slice) -> Results:
+        draw, title = self._draw, self._title
+        return Results(
+            {name: column[index] for name, column in self.columns.items()},
+            names=self._names,
+            draw=None if draw is None else lambda axes, i: draw(axes, picked[i]),
+            title=None if title is None else lambda i: title(picked[i]),
+        )
+
+    def to_frame(self) -> DataFrame:
+        """A pandas DataFrame, one row an item.
+
+        Returns:
+            Columns `label` and `probability` (of that label), then `p_<class>` for each class; or `labels`
+            and `p_<class>`; or the name of each target (`value` where it has none).
+        """
+        import pandas as pd
+
+        table: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, np.ndarray) and column.ndim == 2:
+                if name == "probabilities" and "label" in table:
+                    table["probability"] = column.max(1) if len(column) else []
+                prefix = "p_" if name == "probabilities" else "" if self._names else f"{name.removesuffix('s')}_"
+                names = self._names or range(column.shape[1])
+                table.update({f"{prefix}{n}": column[:, j] for j, n in enumerate(names)})
+            elif name == "values" and len(self._names) == 1:
+                table[str(self._names[0])] = column
+            else:
+                plural = len(column) > 0 and isinstance(column[0], list)
+                table[name if plural else name.removesuffix("s")] = column
+        return pd.DataFrame(table)
+
+    def plot(self, n: int = 9) -> Figure:
+        """Draw the first items with their predictions; `results[20:].plot()` draws others.
+
+        Args:
+            n: how many at most.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ArgumentError: these items cannot be drawn.
+        """
+        if self._draw is None:
+            raise ArgumentError("plot() needs items that can be drawn. These results came without. Use .to_frame() instead.")
+        from fastgpu.figures import grid
+
+        return grid(min(n, len(self)), self._draw, self._title)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Results(no items)"
+        first = [self._title(i) if self._title else str(next(iter(self[i].values()))) for i in range(min(3, len(self)))]
+        return f"Results({len(self)} items: {'; '.join(first)}{'; ...' if len(self) > 3 else ''})"

@@ -1,0 +1,1 @@
+"""Training: the one LightningModule, the Trainer's settings, optimizers, schedules, checkpoints."""

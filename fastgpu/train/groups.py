@@ -1,0 +1,51 @@
+"""Layer groups: early layers, late layers, head; for freezing and for learning rates that differ by depth."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fastgpu.errors import ModelError
+
+__all__ = ["freeze_to_head", "frozen_modules", "layer_groups"]
+
+
+def layer_groups(net: nn.Module, head: str) -> list[list[nn.Parameter]]:
+    """Parameters in three groups, first layers first: the early half of the body, the late half, the head.
+
+    Args:
+        net: the network.
+        head: dotted name of its last layer, `""`: the last module that has parameters.
+    """
+    ends = list(_head(net, head).parameters())
+    at_end = {id(p) for p in ends}
+    body = [p for p in net.parameters() if id(p) not in at_end]
+    half = sum(p.numel() for p in body) // 2
+    early: list[nn.Parameter] = []
+    while body and sum(p.numel() for p in early) + body[0].numel() <= half:
+        early.append(body.pop(0))
+    return [early, body, ends]
+
+
+def freeze_to_head(net: nn.Module, head: str) -> None:
+    """Let only the head train."""
+    groups = layer_groups(net, head)
+    if not groups[0] and not groups[1]:
+        raise ModelError(f"freeze() leaves the head to train. {type(net).__name__} is one layer: all of it is the head. Train it as it is.")
+    net.requires_grad_(False)
+    for parameter in groups[2]:
+        parameter.requires_grad_(True)
+
+
+def frozen_modules(net: nn.Module) -> list[nn.Module]:
+    """Modules with parameters of which none trains: they stay in evaluation mode, so batch statistics stay too."""
+    modules = [m for m in net.modules() if any(True for _ in m.parameters())]
+    return [m for m in modules if not any(p.requires_grad for p in m.parameters())]
+
+
+def _head(net: nn.Module, head: str) -> nn.Module:
+    if head:
+        return net.get_submodule(head)
+    leaves = [m for m in net.modules() if any(True for _ in m.parameters(recurse=False))]
+    if not leaves:
+        raise ModelError(f"A network must have parameters to train. {type(net).__name__} has none.")
+    return leaves[-1]

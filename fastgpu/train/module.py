@@ -1,0 +1,300 @@
+"""The one LightningModule: every task, input kind and architecture trains through it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import lightning.pytorch.callbacks
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+
+from fastgpu.data.loaders import Batch
+from fastgpu.errors import ArgumentError, NonFiniteLossError
+from fastgpu.history import History
+from fastgpu.inputs.base import Preparation
+from fastgpu.tasks.base import Task
+from fastgpu.train.reproducible import seed_epoch
+from fastgpu.train.schedules import Schedule, constant
+
+__all__ = ["FitPlan", "TaskModule", "split_steps"]
+
+MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """What one call of `fit` was asked to do; a killed fit is resumed from it.
+
+    Args:
+        first: epochs done before this fit.
+        last: epochs done when it is through.
+        lr: learning rate of the head; earlier layer groups follow by `lr_shares`.
+        schedule: name of the schedule, or the function itself.
+        lr_shares: learning rate of each layer group as a share of `lr`, first layers first.
+    """
+
+    first: int
+    last: int
+    lr: float
+    schedule: str | Schedule = "constant"
+    lr_shares: tuple[float, ...] = (1.0,)
+
+
+class TaskModule(LightningModule):
+    """A model with its task, loss, metrics and optimizer.
+
+    A Lightning batch may carry several optimizer steps (`Batch["sizes"]`), so the steps are taken here, by Lightning's
+    manual optimization: what Lightning does once a batch then costs once a chunk. Losses and metrics are summed on the
+    device and read once an epoch.
+
+    Args:
+        model: keeps the model contract, see `fastgpu.tasks.base.Task`.
+        task: the fitted task.
+        preparation: what the input kind does to a batch on the device.
+        loss: called with `(logits, target)` where the library does not own the loss.
+        metrics: name -> metric; each is updated with what `task.metric_inputs` gives.
+        optimizer: parameter groups -> optimizer.
+        accumulate: batches a step of the optimizer.
+        clip: largest norm of all gradients together, None: as they come.
+        augment: whether training batches are varied at random.
+        seed: seed of everything random in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        task: Task,
+        preparation: Preparation,
+        loss: nn.Module,
+        metrics: Mapping[str, Metric],
+        optimizer: MakeOptimizer,
+        accumulate: int = 1,
+        clip: float | None = None,
+        augment: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model, self.task, self.preparation, self.loss = model, task, preparation, loss
+        self.train_loss, self.val_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
+        self.train_metrics, self.val_metrics = (nn.ModuleDict({k: m.clone() for k, m in metrics.items()}) for _ in range(2))
+        self.make_optimizer = optimizer
+        self.accumulate, self.clip, self.augment, self.seed = accumulate, clip, augment, seed
+        self.history = History()
+        self.plan = FitPlan(first=0, last=1, lr=1e-3)
+        self.groups: list[list[nn.Parameter]] = [list(model.parameters())]
+        self.frozen: list[nn.Module] = []
+        self.schedule: Schedule = constant
+        self.describe: Callable[[], dict[str, Any]] = dict
+        self.keep_callback_states = False  # True where a fit that was cut off goes on
+        self.val_row: dict[str, float] = {}
+        self._carried: dict[str, Any] | None = None
+        self.step = 0  # batches of this epoch done
+        self.steps_an_epoch: int | None = None  # None where the loader does not tell
+
+    # By what epochs are compared
+
+    @property
+    def monitor(self) -> tuple[str, bool]:
+        """Key of the history by which the best epoch is chosen, and whether higher is better."""
+        names = [self.task.monitor, *self.train_metrics]
+        for name in names:
+            if name in self.train_metrics and self.train_metrics[name].higher_is_better is not None:
+                return f"val_{name}", bool(self.train_metrics[name].higher_is_better)
+        return "val_loss", False
+
+    def direction(self, key: str) -> bool:
+        """Whether higher is better for a key of the history, by its metric's own word."""
+        name = key.removeprefix("val_")
+        if name == "loss":
+            return False
+        known = getattr(self.train_metrics[name], "higher_is_better", None) if name in self.train_metrics else None
+        if known is None:
+            raise ArgumentError(f"The direction of {key!r} is not known. Say higher_is_better=True or False.")
+        return known
+
+    # The optimizer
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = self.make_optimizer(self._param_groups())
+        if self._carried is not None:
+            # Moments go on; rates and other settings are those of this fit. Parameters keep their order over all
+            # groupings, so the moments find their parameters again.
+            fresh, carried = optimizer.state_dict(), self._carried["optimizer_states"][0]
+            if self._carried.get("optimizer") == type(optimizer).__name__:
+                fresh["state"] = _laid_out(carried["state"], [p for group in optimizer.param_groups for p in group["params"]])
+            self._carried["optimizer_states"] = [fresh]
+        return optimizer
+
+    def _param_groups(self) -> list[dict[str, Any]]:
+        shares = self.plan.lr_shares
+        if len(shares) == 1:
+            return [{"params": [p for group in self.groups for p in group], "lr": self.plan.lr}]
+        return [{"params": g, "lr": self.plan.lr * share} for g, share in zip(self.groups, shares) if g]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._carried = checkpoint
+        if not self.keep_callback_states:
+            # A timer or a patience of Lightning's own counts within one fit.
+            states = checkpoint.get("callbacks", {})
+            checkpoint["callbacks"] = {k: v for k, v in states.items() if k.split("{")[0] not in lightning.pytorch.callbacks.__all__}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        optimizer: Any = self.optimizers()
+        checkpoint["optimizer"] = type(optimizer.optimizer).__name__
+        checkpoint["fastgpu"] = self.describe()
+
+    # The epoch
+
+    def on_fit_start(self) -> None:
+        loader: Any = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        try:
+            self.steps_an_epoch = len(getattr(loader, "plan", loader))
+        except TypeError:  # a loader of unknown length
+            self.steps_an_epoch = None
+
+    def on_train_start(self) -> None:
+        optimizer: Any = self.optimizers()
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+
+    def on_train_epoch_start(self) -> None:
+        self.train()
+        for module in self.frozen:
+            module.eval()
+        seed_epoch(self.seed, self.current_epoch, self.global_rank)
+        self.step, self._began, self.val_row = 0, time.perf_counter(), {}
+
+    # One step
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        x = self.preparation(batch["x"])
+        if self.augment:
+            x = self.preparation.augment(x)
+        losses, seen = [], []
+        for x_step, y_step in split_steps(x, batch["y"], batch["sizes"]):
+            out, loss = self.task.step(self.model, x_step, y_step, self.loss)
+            self._learn(loss)
+            losses.append(loss.detach())
+            seen.append(self.task.metric_inputs(out, y_step))
+        self._sum_up(losses, seen, batch["sizes"])
+
+    def _learn(self, loss: Tensor) -> None:
+        """Backward, and a step of the optimizer at the end of each window of `accumulate` batches."""
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        steps, at = self.steps_an_epoch, self.step % self.accumulate
+        # The last window of an epoch may be shorter; its mean is over its own length.
+        window = self.accumulate if steps is None else min(self.accumulate, steps - (self.step - at))
+        self.manual_backward(loss / window if window > 1 else loss)
+        self.step += 1
+        if at + 1 < window:
+            return
+        if self.schedule is not constant:
+            self._set_rates(optimizer)
+        if self.clip is not None:
+            self._clip(optimizer)
+        optimizer.step()
+        optimizer.optimizer.zero_grad()
+
+    def _set_rates(self, optimizer: Any) -> None:
+        steps = self.steps_an_epoch or 1
+        done = (self.current_epoch - self.plan.first) * steps + self.step - 1
+        factor = self.schedule(min(1.0, done / max(1, (self.plan.last - self.plan.first) * steps - 1)))
+        for group, rate in zip(optimizer.param_groups, self._rates):
+            group["lr"] = rate * factor
+
+    def _clip(self, optimizer: Any) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(optimizer.optimizer)
+        self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
+
+    # Sums, read once an epoch
+
+    def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, Tensor]], sizes: list[int]) -> None:
+        values = torch.stack(losses)
+        self._refuse_non_finite(values)
+        # One weight for all where batches are alike: a tensor of weights would have to be sent to the device.
+        same = len(set(sizes)) == 1
+        self.train_loss.update(values, sizes[0] if same else torch.tensor(sizes, dtype=values.dtype, device=values.device))
+        if self.train_metrics:
+            outputs, targets = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*seen))
+            for metric in self.train_metrics.values():
+                metric.update(outputs, targets)
+
+    def _refuse_non_finite(self, values: Tensor) -> None:
+        # On an accelerator reading a value waits for the device, so there only each 64th chunk is looked at.
+        if values.device.type != "cpu" and self.step % (64 * len(values)) >= len(values):
+            return
+        if not torch.isfinite(values).all():
+            first = int(torch.isfinite(values).logical_not().nonzero()[0])
+            step = self.step - len(values) + first + 1
+            raise NonFiniteLossError(
+                f"The loss must stay finite. It became {values[first].item()} in epoch {self.current_epoch + 1}, batch {step} of "
+                f"{self.steps_an_epoch or '?'}. The weights of the last whole epoch are back in place. Try a lower lr "
+                f"(it was {self.plan.lr:.2g}), clip=1.0, precision='32-true', or look for extreme values in the data."
+            )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        out, loss = self.task.step(self.model, self.preparation(batch["x"]), batch["y"], self.loss)
+        self.val_loss.update(loss, batch["n"])
+        outputs, targets = self.task.metric_inputs(out, batch["y"])
+        for metric in self.val_metrics.values():
+            metric.update(outputs, targets)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self.task.decode(self.model(self.preparation(batch["x"])))
+
+    def on_validation_epoch_end(self) -> None:
+        self.val_row = self._read(self.val_loss, self.val_metrics, "val_")
+        self.log_dict(self.val_row, logger=False)
+
+    def on_train_epoch_end(self) -> None:
+        row = self._read(self.train_loss, self.train_metrics, "")
+        self.log_dict(row, logger=False)
+        seconds = time.perf_counter() - self._began
+        optimizer: Any = self.optimizers()
+        rate = optimizer.param_groups[-1]["lr"]
+        row = {"epoch": self.current_epoch + 1, **row, **self.val_row, "lr": rate, "seconds": round(seconds, 3)}
+        self.history.append(row)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, "on_history_row"):
+                callback.on_history_row(self.trainer, self, row)
+
+    def _read(self, loss: MeanMetric, metrics: Any, prefix: str) -> dict[str, float]:
+        values: dict[str, Any] = {f"{prefix}loss": loss.compute()}
+        for name, metric in metrics.items():
+            value = metric.compute()
+            values |= {f"{prefix}{k}": v for k, v in value.items()} if isinstance(value, dict) else {f"{prefix}{name}": value}
+        for each in (loss, *metrics.values()):
+            each.reset()
+        return {k: float(v) for k, v in values.items() if not isinstance(v, Tensor) or v.numel() == 1}
+
+
+def _laid_out(state: dict[int, dict[str, Any]], params: list[Tensor]) -> dict[int, dict[str, Any]]:
+    """Moments in the memory layout of their parameters: fused kernels walk both side by side."""
+    return {
+        i: {k: torch.empty_like(params[i], dtype=v.dtype).copy_(v) if _same_shape(v, params[i]) else v for k, v in entry.items()}
+        for i, entry in state.items()
+    }
+
+
+def _same_shape(value: Any, param: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape == param.shape
+
+
+def split_steps(x: dict[str, Tensor], y: dict[str, Tensor], sizes: list[int]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """The batches of single steps, as views of the chunk."""
+    if len(sizes) == 1:
+        yield x, y
+        return
+    parts_x = {k: v.split(sizes) for k, v in x.items()}
+    parts_y = {k: v.split(sizes) for k, v in y.items()}
+    for i in range(len(sizes)):
+        yield {k: v[i] for k, v in parts_x.items()}, {k: v[i] for k, v in parts_y.items()}

@@ -1,0 +1,79 @@
+"""The Trainer: a new one for every fit, evaluation and prediction, quiet, and without files of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from fastgpu.errors import ArgumentError
+from fastgpu.train.hardware import Hardware
+
+__all__ = ["make_trainer", "quiet", "restarted"]
+
+
+def make_trainer(
+    hardware: Hardware, *, strategy: Any = "auto", callbacks: Sequence[Callback] = (), **settings: Any
+) -> Trainer:
+    """A Trainer with Lightning's own output switched off.
+
+    Args:
+        hardware: what `hardware.choose` resolved.
+        strategy: Lightning's name of a strategy, or the object.
+        callbacks: callbacks of this run.
+        **settings: further arguments of Lightning's Trainer.
+
+    Raises:
+        ArgumentError: Lightning does not take the combination; its own words say why.
+    """
+    try:
+        with quiet():
+            return Trainer(
+                accelerator=hardware.accelerator,
+                devices=hardware.devices,
+                num_nodes=hardware.num_nodes,
+                precision=hardware.precision,
+                strategy=strategy,
+                callbacks=list(callbacks),
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                **settings,
+            )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ArgumentError(f"Lightning's Trainer does not take these settings: {error}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back Lightning's advice while a run lasts: our loaders, logging and checkpoints make it moot."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.(pytorch|fabric)")
+        warnings.filterwarnings("ignore", message=r".*(num_workers|log_every_n_steps|sync_dist|isinstance\(treespec).*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels):
+                logger.setLevel(level)
+
+
+def restarted(callbacks: Sequence[Callback]) -> None:
+    """Make Lightning's `EarlyStopping` count afresh: its patience would run on from the last fit's end otherwise."""
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping):
+            fresh = EarlyStopping(callback.monitor, mode=callback.mode)
+            callback.wait_count, callback.stopped_epoch, callback.best_score = 0, 0, fresh.best_score

@@ -1,0 +1,221 @@
+"""The zoo: every architecture by name, its facts, and building it for data.
+
+A name is `family` or `family/variant` (`mlp`, `text_encoder/tiny`), or one of timm's (`resnet18`). A new family is one file
+below this package that registers itself in `entry.FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+
+from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
+
+__all__ = ["Built", "Entry", "Family", "ModelInfo", "build", "find", "list_models", "model_info", "wrap"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """Facts about an architecture.
+
+    Args:
+        name: its name.
+        inputs: input kinds that it takes.
+        tasks: tasks that it can be built for.
+        parameters: how many numbers are trained, with 1,000 outputs and the typical input that `model_info` names.
+        licence: licence of the code, and of pretrained weights where there are any.
+        source: where the architecture comes from.
+        size: `(height, width)` in pixels that it was made for; None where it has no opinion.
+        pretrained: whether pretrained weights are published for it.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    parameters: int
+    licence: str
+    source: str
+    size: tuple[int, int] | None
+    pretrained: bool
+
+    def __str__(self) -> str:
+        rows = {
+            "inputs": ", ".join(self.inputs),
+            "tasks": ", ".join(self.tasks),
+            "parameters": f"{self.parameters:,}",
+            "licence": self.licence,
+            "source": self.source,
+            "size": "any" if self.size is None else f"{self.size[0]}x{self.size[1]}",
+            "pretrained": "weights are published" if self.pretrained else "no",
+        }
+        return "\n".join([self.name, *(f"  {name:<11} {value}" for name, value in rows.items())])
+
+
+def list_models(pattern: str = "*", *, task: str | None = None, input: str | None = None) -> list[str]:
+    """Names of architectures, in alphabetical order.
+
+    Args:
+        pattern: names to list, with `*` and `?` as in a shell.
+        task: only those that can be built for this task: `"classification"`, `"multilabel"`, `"regression"`.
+        input: only those that take this input kind: `"image"`, `"text"`, `"table"`.
+
+    Raises:
+        UnknownNameError: no architecture knows such a task or input kind.
+
+    Example:
+        >>> list_models("text*", task="classification")
+        ['text_bag', 'text_encoder/mini', 'text_encoder/small', 'text_encoder/tiny']
+    """
+    names = [(family, name) for family in FAMILIES.values() for name in family.names()]
+    if task is not None or input is not None:
+        entries = [(name, family.entry(name)) for family, name in names]
+        _known("task", task, {t for _, e in entries for t in e.tasks})
+        _known("input kind", input, {i for _, e in entries for i in e.inputs})
+        found = [n for n, e in entries if (task is None or task in e.tasks) and (input is None or input in e.inputs)]
+    else:
+        found = [name for _, name in names]
+    return sorted(fnmatch.filter(found, pattern))
+
+
+def _known(kind: str, name: str | None, known: set[str]) -> None:
+    if name is not None and name not in known:
+        raise UnknownNameError(kind, name, known)
+
+
+@functools.lru_cache(maxsize=256)
+def find(name: str) -> tuple[Family, Entry]:
+    """The family that answers a name, and the facts about the architecture.
+
+    Args:
+        name: an architecture's name; timm's may carry the tag of particular weights (`resnet18.a1_in1k`).
+
+    Raises:
+        UnknownNameError: there is no such name; the nearest ones are given.
+    """
+    # Family by family: a name of ours is found without importing timm, which takes seconds.
+    for family in FAMILIES.values():
+        if name in family.names():
+            return family, family.entry(name)
+    base, dot, _ = name.partition(".")
+    if dot:
+        family, _ = find(base)
+        return family, family.entry(name)
+    hint = 'fastgpu.zoo.list_models("*resnet*") lists names by a pattern.'
+    raise UnknownNameError("architecture", name, list_models(), hint)
+
+
+def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str = False) -> Built:
+    """Build an architecture for data.
+
+    Args:
+        name: the architecture's name, see `list_models`.
+        facts: what `Input.facts()` gives: `{"kind": "image", "channels": int, "size": (height, width)}`,
+            `{"kind": "text", "vocabulary": int, "max_length": int, "pad": int}` or
+            `{"kind": "table", "numbers": int, "cardinalities": (int, ...)}`.
+        outputs: how many numbers an item gets.
+        pretrained: False never looks for weights, True insists on them, `"auto"` takes them where they can be had.
+
+    Returns:
+        The network, called with the input's columns in order, `(batch, outputs)` logits out, and what was decided.
+
+    Raises:
+        UnknownNameError: there is no such name.
+        ArgumentError: the architecture does not take this input kind, or has no pretrained weights and `pretrained` is True.
+        NetworkError: `pretrained` is True and the weights can not be had.
+        ModelError: the network does not take pictures of this size.
+
+    Example:
+        >>> build("mlp", {"kind": "table", "numbers": 4, "cardinalities": ()}, 3).net
+        Sequential(
+          (0): Linear(in_features=4, out_features=128, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=128, out_features=3, bias=True)
+        )
+    """
+    family, entry = find(name)
+    if facts["kind"] not in entry.inputs:
+        others = ", ".join(_examples(facts["kind"])) or "none yet"
+        raise ArgumentError(
+            f"The architecture has to take the data. {name} takes {' or '.join(entry.inputs)}, the data are {facts['kind']}. "
+            f"For these: {others}."
+        )
+    if pretrained and not entry.pretrained:
+        from fastgpu.zoo.pretrained import weights_file
+
+        _, note = weights_file(name, pretrained)
+        built = family.build(name, facts, outputs, False)
+        return dataclasses.replace(built, notes=(note, *built.notes))
+    return family.build(name, facts, outputs, pretrained)
+
+
+def _examples(kind: str) -> list[str]:
+    if kind == "image":
+        return ["resnet18", "mobilenetv3_small_050", "mlp"]
+    return [n for family in FAMILIES.values() for n in family.names()[:2] if kind in family.entry(n).inputs][:3]
+
+
+def wrap(module: nn.Module, facts: dict[str, Any], outputs: int) -> Built:
+    """Take a network of the user's own, as it is.
+
+    Args:
+        module: any `nn.Module` that is called with the input's columns in order and gives `(batch, outputs)`; of a timm
+            network, which has `get_classifier()`, the last layer is found.
+        facts: what `Input.facts()` gives.
+        outputs: how many numbers an item gets.
+
+    Raises:
+        ArgumentError: it is no network, or it is a class that was not called.
+    """
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise ArgumentError(f"The architecture is a name or a network. Got the class {module.__name__}: call it first.")
+    if not isinstance(module, nn.Module):
+        raise ArgumentError(f"The architecture is a name or a torch.nn.Module. Got {type(module).__name__}.")
+    head = ""
+    if callable(getattr(module, "get_classifier", None)):
+        classifier = module.get_classifier()  # pyright: ignore[reportCallIssue]
+        parts = classifier if isinstance(classifier, tuple | list) else (classifier,)
+        head = next((name for name, part in module.named_modules() if any(part is p for p in parts)), "")
+    return Built(net=module, head=head)
+
+
+def model_info(name: str) -> ModelInfo:
+    """Facts about an architecture; no weights are made or fetched.
+
+    Parameters are counted for 1,000 outputs and, where the architecture has no size of its own, for pictures of 28x28
+    with one channel, texts of 256 tokens out of 8,000, or tables of 16 numbers.
+
+    Raises:
+        UnknownNameError: there is no such name.
+
+    Example:
+        >>> model_info("text_bag").parameters
+        577000
+    """
+    family, entry = find(name)
+    if entry.size is not None:
+        facts: dict[str, Any] = {"kind": "image", "channels": 3, "size": entry.size}
+    else:
+        typical = {
+            "image": {"channels": 1, "size": (28, 28)},
+            "text": {"vocabulary": 8000, "max_length": 256, "pad": 0},
+            "table": {"numbers": 16, "cardinalities": ()},
+        }
+        facts = {"kind": entry.inputs[0], **typical[entry.inputs[0]]}
+    with torch.device("meta"):
+        net = family.build(name, facts, 1000, False).net
+    return ModelInfo(
+        name=name,
+        inputs=entry.inputs,
+        tasks=entry.tasks,
+        parameters=sum(p.numel() for p in net.parameters()),
+        licence=entry.licence,
+        source=entry.source,
+        size=entry.size,
+        pretrained=entry.pretrained,
+    )

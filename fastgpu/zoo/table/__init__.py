@@ -1,0 +1,1 @@
+"""Architectures for tables, one file a family."""

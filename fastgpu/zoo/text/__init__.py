@@ -1,0 +1,1 @@
+"""Architectures for texts, one file a family."""

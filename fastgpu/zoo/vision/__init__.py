@@ -1,0 +1,1 @@
+"""Architectures for pictures, one file a family."""
