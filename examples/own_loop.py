@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from fastgpu.data.sources import Raw, load
+from fastgpu.data.sources import load
 from fastgpu.losses import CrossEntropyLoss
 from fastgpu.metrics import Accuracy
 from fastgpu.models import ResNet
@@ -16,20 +18,18 @@ from fastgpu.optimizers import Adam
 torch.manual_seed(0)
 device = "cuda" if torch.cuda.is_available() else "cpu"
 
-digits = load("digits")
-assert isinstance(digits, Raw)
-pictures, labels = torch.as_tensor(digits.splits["train"].x), torch.as_tensor(digits.splits["train"].y)
-x = pictures.reshape(-1, 1, 8, 8).float().div(pictures.max()).to(device)
-y = labels.long().to(device)
-x, y, x_val, y_val = x[:-360], y[:-360], x[-360:], y[-360:]
+digits: Any = load("digits").splits["train"]
+x = torch.tensor(digits.x, device=device).float() / 255  # (1797, 1, 8, 8)
+y = torch.tensor(digits.y, device=device)
+train, val = torch.randperm(len(x), device=device).split((1437, 360))
 
-model = ResNet(channels=1).to(device)
+model = ResNet(classes=10, channels=1, image_size=8).to(device)
 optimizer = Adam(model.parameters(), lr=1e-3)
 loss_of, accuracy = CrossEntropyLoss(), Accuracy()
 
-for epoch in range(3):
+for epoch in range(5):
     model.train()
-    for batch in torch.randperm(len(x), device=device).split(64):
+    for batch in train[torch.randperm(len(train), device=device)].split(64):
         optimizer.zero_grad()
         loss = loss_of(model(x[batch]), y[batch])
         loss.backward()
@@ -38,5 +38,5 @@ for epoch in range(3):
     model.eval()
     accuracy.reset()
     with torch.no_grad():
-        accuracy.update(model(x_val), y_val)
+        accuracy.update(model(x[val]), y[val])
     print(f"epoch {epoch + 1}: validation accuracy {accuracy.get():.3f}")

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
+from torch.utils.data import Dataset, random_split
 
 from fastgpu import zoo
 from fastgpu.config import Settings
@@ -170,6 +172,11 @@ def _from_ready(source: Ready, settings: Settings, fitted: Task | None, notes: l
         numbers = tuple(range(int(targets.max()) + 1)) if targets.dtype.kind in "iu" and targets.ndim == 1 else None
         return TASKS[name].fit(targets, classes=numbers if name == "classification" else None)
 
+    if "val" not in splits and settings.validation_split and isinstance(splits["train"], Dataset) and _length(splits["train"]) > 1:
+        held = max(1, round(_length(splits["train"]) * settings.validation_split))
+        parts = (_length(splits["train"]) - held, held)
+        splits["train"], splits["val"] = random_split(splits["train"], parts, torch.Generator().manual_seed(settings.seed))
+        notes.append(f"validation: {held:,} of {sum(parts):,} training items split off, at random, seed {settings.seed}")
     size = _given_batch_size(splits["train"]) or _batch_size(settings, _length(splits["train"]), notes)
     ready = dataclasses.replace(source, splits=splits, datamodule=None)
     return from_ready(ready, fit_task=fit_task, workers=settings.workers, batch_size=size, seed=settings.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,11 +79,10 @@ class History:
         return part
 
     def best(self, key: str, *, higher_is_better: bool) -> dict[str, float] | None:
-        """The row with the best finite value of `key`; the earliest of equals; None where there is none."""
-        rows = [row for row in self.rows if row.get(key, float("nan")) == row.get(key)]
-        if not rows:
-            return None
-        return (max if higher_is_better else min)(rows, key=lambda row: row[key])
+        """The row with the best value of `key`, of equals the one with the lowest `val_loss`; None where there is none."""
+        rows = [row for row in self.rows if row.get(key, math.nan) == row.get(key)]
+        sign = -1 if higher_is_better else 1
+        return min(rows, key=lambda row: (sign * row[key], row.get("val_loss", 0.0)), default=None)
 
     def to_frame(self) -> DataFrame:
         """The rows as a DataFrame."""
@@ -107,7 +107,9 @@ class History:
 
         names = [k for k in self.keys() if k not in (*BOOKKEEPING, "lr") and not k.startswith("val_")]
         names += [k[4:] for k in self.keys() if k.startswith("val_") and k[4:] not in names]
-        figure = Figure(figsize=(5 * max(1, len(names)), 3.6), layout="constrained")
+        # Margins by hand: a layout engine draws every label twice, 0.3 s at the end of each fit.
+        figure = Figure(figsize=(5 * max(1, len(names)), 3.6))
+        figure.subplots_adjust(left=0.35 / max(1, len(names)), right=0.98, bottom=0.15, top=0.9, wspace=0.2)
         panels: Any = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
         for axes, name in zip(panels, names):
             for key, label, style in ((name, "training", "--"), (f"val_{name}", "validation", "-")):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError
-from fastgpu.figures import grid
 from fastgpu.judging import run_predict
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ __all__ = ["show_batch", "show_results"]
 
 def show_batch(learner: Learner, n: int) -> Figure:
     """Training items with their targets; see `Learner.show_batch`."""
+    from fastgpu.figures import grid
+
     x, y, n = _some(learner.data.split("train"), n)
     truth = learner.data.task.truth(y)
     return grid(n, lambda axes, i: learner.data.input.draw(axes, x, i), lambda i: learner.data.task.title(truth, i))
@@ -27,6 +28,8 @@ def show_batch(learner: Learner, n: int) -> Figure:
 
 def show_results(learner: Learner, n: int) -> Figure:
     """Items with prediction and truth; see `Learner.show_results`."""
+    from fastgpu.figures import grid
+
     task, split = learner.data.task, learner.data.splits.get("val") or learner.data.split("train")
     x, y, n = _some(split, n)
     predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)

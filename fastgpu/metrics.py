@@ -21,18 +21,7 @@ if TYPE_CHECKING:
     _Builders = dict[str, Callable[[], Metric]]
     _Matched = tuple[Tensor, Tensor, Callable[[], Metric]]
 
-__all__ = [
-    "AUROC",
-    "F1",
-    "R2",
-    "Accuracy",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "Precision",
-    "Recall",
-    "create",
-    "names",
-]
+__all__ = ["AUROC", "F1", "R2", "Accuracy", "MeanAbsoluteError", "MeanSquaredError", "Precision", "Recall", "create", "names"]
 
 # Checking the arguments reads values back from the device at each update; the tasks have checked the targets.
 _UNCHECKED: dict[str, Any] = {"validate_args": False}

@@ -86,7 +86,7 @@ class Input(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
-        return {"kind": self.kind, **dataclasses.asdict(self)}
+        return {"kind": self.kind, **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)}}
 
     @staticmethod
     def from_dict(saved: Mapping[str, Any]) -> Input:

@@ -94,7 +94,7 @@ class Task(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
-        return {"name": self.name, **dataclasses.asdict(self)}
+        return {"name": self.name, **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)}}
 
     @staticmethod
     def from_dict(saved: Mapping[str, Any]) -> Task:

@@ -54,7 +54,7 @@ def weights_file(name: str, wanted: bool | str, *, hub: str = "", url: str = "")
         try:
             return _hub_fetch(hub) if hub else _url_fetch(url), ""
         # The client and its transport change from version to version, and each has its own tree of errors.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             obstacle = f"fetching them failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
     if wanted is True:
         raise NetworkError(
@@ -125,7 +125,7 @@ def _answers(address: str) -> bool:
     def ask() -> None:
         try:
             request = urllib.request.Request(address, method="HEAD")
-            urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
             answered.set()
         except urllib.error.HTTPError as error:
             # A server that refuses this request is there; a gateway that cannot reach it is not.

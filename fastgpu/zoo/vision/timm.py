@@ -53,7 +53,7 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
             try:
                 net = _create(name, channels, outputs, fit.size if fit.img_size else None)
             # Not every network can be built for every size, and each says so in its own way.
-            except Exception:  # noqa: BLE001
+            except Exception:
                 return False
             small_images.undo(net, steps[: fit.undo])
             return small_images.gives_scores(net, channels, fit.size, outputs)
@@ -81,7 +81,9 @@ def _config(name: str) -> Any:
         raise UnknownNameError("weights", name, timm.list_pretrained(f"{architecture}.*")) from None
 
 
-def _create(name: str, channels: int, outputs: int, img_size: tuple[int, int] | None = None, weights: Path | None = None) -> nn.Module:
+def _create(
+    name: str, channels: int, outputs: int, img_size: tuple[int, int] | None = None, weights: Path | None = None
+) -> nn.Module:
     import timm
 
     options: dict[str, Any] = {} if img_size is None else {"img_size": img_size}

@@ -1,0 +1,84 @@
+"""`fastgpu fit`: train an architecture on data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastgpu.cli.options import given, keywords, options
+from fastgpu.errors import ArgumentError, FastGPUError, UnknownNameError
+
+__all__ = ["fit"]
+
+OF_LEARNER = keywords("__init__")
+OF_FIT = {name: keyword for name, keyword in keywords("fit").items() if name not in OF_LEARNER}
+# What a run's args.yaml holds beside keywords: found out by the Learner, not asked of it.
+FOUND_OUT = {"head"}
+
+INTERRUPTED = 130
+
+
+@click.command(
+    epilog="\b\nExamples:\n  fastgpu fit resnet18 digits --epochs 5\n  fastgpu fit convnext_atto photos/ --epochs 10 --pretrained auto\n"
+    "  fastgpu fit mlp houses.csv --target price --metrics mae,r2\n  fastgpu fit mlp digits --epochs 20 --schedule one_cycle --patience 5\n"
+    "  fastgpu fit resnet18 digits --resume runs/resnet18-digits\n  fastgpu fit --config runs/resnet18-digits/args.yaml --lr 3e-4"
+)
+@click.argument("architecture", required=False)
+@click.argument("data", required=False)
+@options(OF_FIT.values())
+@options(OF_LEARNER.values())
+@click.option("--config", type=click.Path(), help="YAML file of arguments, such as a run's args.yaml; the command line wins.")
+@click.pass_context
+def fit(ctx: click.Context, **_: Any) -> int:
+    """Train ARCHITECTURE on DATA and leave a run folder.
+
+    ARCHITECTURE is a name that `fastgpu models` lists. DATA is the name of a data set, a folder of pictures, or a CSV or
+    Parquet file. Several values are parted by commas. "none" and "auto" are values too, where an option knows them.
+    """
+    arguments = given(ctx)
+    config = arguments.pop("config", None)
+    arguments = (_read(config) if config else {}) | arguments
+    for name in ("architecture", "data"):
+        if not arguments.get(name):
+            raise ArgumentError(f"fastgpu fit takes ARCHITECTURE and DATA. No {name} came. Run for example: fastgpu fit resnet18 digits")
+
+    from fastgpu.learner import Learner
+
+    learn = Learner(**{name: value for name, value in arguments.items() if name not in OF_FIT})
+    try:
+        learn.fit(**{name: value for name, value in arguments.items() if name in OF_FIT})
+    except FastGPUError as error:
+        if learn.run_dir is None:
+            raise
+        # The folder is made when every check has passed: this call was right, and the work failed.
+        raise click.ClickException(str(error)) from error
+    if not learn.history.interrupted:
+        return 0
+    if learn.run_dir is not None and "resume" not in arguments:
+        click.echo(f"in a shell: {ctx.obj} --resume {learn.run_dir}")
+    return INTERRUPTED
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Arguments in a YAML file."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArgumentError(f"--config must be a file that can be read. {path}: {error.strerror}. Check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ArgumentError(f"--config must be a YAML file. {path} is none. Give for example a run's args.yaml.") from None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"--config must hold names and values. {path} holds none. Give for example a run's args.yaml.")
+    known = {"architecture", "data", *OF_LEARNER, *OF_FIT}
+    for name, value in found.items():
+        if name not in known | FOUND_OUT:
+            raise UnknownNameError(f"argument in {path}:", name, known)
+        if isinstance(value, dict) and set(value) == {"object"}:
+            raise ArgumentError(
+                f"A file holds names and numbers. In {path}, {name} was an object of Python, {value['object']}. Take the line out."
+            )
+    return {name: value for name, value in found.items() if name in known}
