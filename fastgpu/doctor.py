@@ -14,11 +14,12 @@ import shutil
 from collections.abc import Mapping
 from importlib import metadata
 
+import fastgpu
 from fastgpu.optional import EXTRAS, available
 
 __all__ = ["Report", "examine", "known_bad"]
 
-PACKAGES = ("fastgpu", "torch", "lightning", "torchmetrics", "timm", "torchvision", "wandb", "numpy", "pandas")
+PACKAGES = ("torch", "lightning", "torchmetrics", "timm", "torchvision", "wandb", "numpy", "pandas")
 # torchaudio is reported where it is found, and not missed where it is not.
 UNWANTED = ("torchaudio",)
 MALICIOUS = {"lightning": ("2.6.2", "2.6.3"), "pytorch-lightning": ("2.6.2", "2.6.3")}
@@ -70,7 +71,7 @@ def examine() -> Report:
     problems = [*known_bad(found), *broken, *_torchvision()]
     shown = {name: version for name, version in found.items() if name in PACKAGES or (version and name in UNWANTED)}
     return Report(
-        versions={"python": platform.python_version(), **shown},
+        versions={"fastgpu": fastgpu.__version__, "python": platform.python_version(), **shown},
         devices=tuple(devices),
         memory=_free_memory(),
         disk=shutil.disk_usage(".").free,
@@ -87,12 +88,13 @@ def known_bad(versions: Mapping[str, str | None]) -> list[str]:
 
     Example:
         >>> known_bad({"torch": "2.15.0", "torchaudio": "2.11.0"})
-        ['torchaudio 2.11.0 does not go with torch 2.15.0: importing it fails, and so do packages that import it. Run: pip uninstall torchaudio']
+        ['torchaudio 2.11.0 does not go with torch 2.15.0: ...pip uninstall torchaudio']
         >>> known_bad({"torch": "2.11.0+cu130", "torchaudio": "2.11.0"})
         []
     """
     lines = [
-        f"{name} {versions[name]} was malicious. Rotate the secrets of this machine, and run: pip install 'lightning>=2.6.6' 'pytorch-lightning>=2.6.6'"
+        f"{name} {versions[name]} was malicious: renew every key and password that this machine holds. "
+        f"Run: pip install '{name}>=2.6.6'"
         for name, bad in MALICIOUS.items()
         if versions.get(name) in bad
     ]
@@ -134,7 +136,8 @@ def _devices() -> tuple[list[str], list[str]]:
     for i in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(i)
         free, total = torch.cuda.mem_get_info(i)
-        devices.append(f"GPU {i}, {facts.name}, {free / GB:.1f} of {total / GB:.1f} GB free, compute capability {facts.major}.{facts.minor}")
+        memory, capability = f"{free / GB:.1f} of {total / GB:.1f} GB free", f"{facts.major}.{facts.minor}"
+        devices.append(f"GPU {i}, {facts.name}, {memory}, compute capability {capability}")
     if torch.backends.mps.is_available():
         devices.append("MPS, the GPU of this Mac")
     return devices, []

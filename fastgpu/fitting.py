@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
@@ -98,6 +99,8 @@ def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path |
     except SystemExit:
         if not trainer.interrupted:
             raise
+    except MisconfigurationException as error:
+        raise ArgumentError(f"Lightning does not take this combination: {error}") from error
 
 
 @contextlib.contextmanager

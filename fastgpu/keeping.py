@@ -14,7 +14,7 @@ from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
 from fastgpu.config import Settings
 from fastgpu.data.module import DataModule
-from fastgpu.errors import ArgumentError, CheckpointError, UnknownKeywordError, nearest
+from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
 from fastgpu.fitting import last_weights
 from fastgpu.history import History
 from fastgpu.inputs import Input
@@ -41,6 +41,7 @@ def facts(learner: Learner, plan: FitPlan | None) -> dict[str, Any]:
         "head": learner.head,
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
+        "source": learner.arguments()["data"],
         "history": learner.history.rows,
         "plan": saved,
         "run_dir": str(learner.run_dir) if learner.run_dir else None,
@@ -50,8 +51,6 @@ def facts(learner: Learner, plan: FitPlan | None) -> dict[str, Any]:
 def save_learner(learner: Learner, path: str | os.PathLike[str]) -> Path:
     """Write a learner into one file; see `Learner.save`."""
     path = Path(path)
-    if path.is_dir():
-        raise ArgumentError(f"save writes one file. {path} is a folder. Give a file's name, for example {path / 'model.safetensors'}.")
     training, weights = None, learner.module.state_dict()
     if learner.state_file is not None and learner.state_file.is_file():
         saved = read(learner.state_file)
@@ -76,7 +75,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.architecture = facts["architecture"]
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
-    learner._take(module, net, facts["head"])
+    learner._take(module, net, facts["head"], facts["source"])
     learner.missing = missing
     learner.history = History(facts["history"])
     learner.state_file = file if saved.training is not None else None

@@ -135,8 +135,9 @@ class Learner:
         self._start(settings, architecture, callbacks, logger)
         check_recipe(settings, self.callbacks, self._loggers)
         self.hardware = choose(devices, precision)
-        data, built, notes = assemble(architecture, data, settings)
-        self._take(data, built.net, built.head)
+        module, built, notes = assemble(architecture, data, settings)
+        source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else module.name
+        self._take(module, built.net, built.head, source)
         for note in (*self.hardware.notes, *notes):
             self.say(note)
 
@@ -151,8 +152,8 @@ class Learner:
         self.state_file: Path | None = None
         self._remembered: dict[str, Tensor] | None = None
 
-    def _take(self, data: DataModule, net: nn.Module, head: str) -> None:
-        self.data, self.module, self.head = data, net, head
+    def _take(self, data: DataModule, net: nn.Module, head: str, source: str) -> None:
+        self.data, self.module, self.head, self._source = data, net, head, source
         self.lr = choose_lr(self.settings)
         make_module(self)  # loss, metrics and optimizer by name: misspelt ones are answered now
         name = self.settings.name or f"{self.architecture}-{data.name}"
@@ -328,7 +329,7 @@ class Learner:
 
     def arguments(self) -> dict[str, Any]:
         """What this learner was made with, as plain data."""
-        return {"architecture": self.architecture, "data": self.data.name, "head": self.head, **self.settings.plain()}
+        return {"architecture": self.architecture, "data": self._source, **self.settings.plain()}
 
     def facts(self, plan: FitPlan | None = None) -> dict[str, Any]:
         """What rebuilds this learner, as plain data, for checkpoints."""

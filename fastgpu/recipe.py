@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,13 @@ def make_module(learner: Learner) -> TaskModule:
 
 
 def _make_optimizer(maker: Any, options: dict[str, Any], groups: list[dict[str, Any]]) -> Any:
-    return optimizers.create(maker, groups, lr=groups[-1]["lr"], **options)
+    if isinstance(maker, str) or "lr" in inspect.signature(maker).parameters:
+        return optimizers.create(maker, groups, lr=groups[-1]["lr"], **options)
+    # A function of the parameters alone has its own learning rate; the groups keep their shares of it.
+    made = optimizers.create(maker, [{"params": group["params"]} for group in groups], **options)
+    for group, asked in zip(made.param_groups, groups):
+        group["lr"] *= asked["lr"] / groups[-1]["lr"]
+    return made
 
 
 def _optimizer(settings: Settings) -> Any:

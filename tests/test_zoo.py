@@ -213,6 +213,8 @@ def test_names():
     names = zoo.list_models()
     assert len(names) > 1300
     assert names == sorted(set(names))
+    assert "qwen3_vit_88m" in names
+    assert "qwen3_vit_88m_enc" not in names  # it has no classifier
     assert zoo.list_models("resnet18") == ["resnet18"]
     assert "resnet50" in zoo.list_models("*resnet*", task="classification", input="image")
     assert zoo.list_models(task="regression", input="table") == [n for n in names if n.split("/")[0] in ("mlp", "table_resnet")]

@@ -97,8 +97,8 @@ def _where(ctx: click.Context | None) -> str:
 
 def _unknown_option(error: click.NoSuchOption) -> str:
     """The rule, what came, and the nearest options; click's own wording varies with its version."""
-    options = [name for p in error.ctx.command.get_params(error.ctx) for name in (*p.opts, *p.secondary_opts)] if error.ctx else []
-    long = [name for name in options if name.startswith("--")]
+    parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    long = [name for p in parameters for name in (*p.opts, *p.secondary_opts) if name.startswith("--")]
     near = nearest(error.option_name, long)
     advice = f"Did you mean {' or '.join(near)}?" if near else f"{_where(error.ctx)} --help lists them."
     return f"Unknown option {error.option_name} of {_where(error.ctx)}. {advice}"

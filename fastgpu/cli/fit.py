@@ -21,8 +21,10 @@ INTERRUPTED = 130
 
 
 @click.command(
-    epilog="\b\nExamples:\n  fastgpu fit resnet18 digits --epochs 5\n  fastgpu fit convnext_atto photos/ --epochs 10 --pretrained auto\n"
-    "  fastgpu fit mlp houses.csv --target price --metrics mae,r2\n  fastgpu fit mlp digits --epochs 20 --schedule one_cycle --patience 5\n"
+    epilog="\b\nExamples:\n  fastgpu fit resnet18 digits --epochs 5\n"
+    "  fastgpu fit convnext_atto photos/ --epochs 10 --pretrained auto\n"
+    "  fastgpu fit mlp houses.csv --target price --metrics mae,r2\n"
+    "  fastgpu fit mlp digits --epochs 20 --schedule one_cycle --patience 5\n"
     "  fastgpu fit resnet18 digits --resume runs/resnet18-digits\n  fastgpu fit --config runs/resnet18-digits/args.yaml --lr 3e-4"
 )
 @click.argument("architecture", required=False)
@@ -42,7 +44,7 @@ def fit(ctx: click.Context, **_: Any) -> int:
     arguments = (_read(config) if config else {}) | arguments
     for name in ("architecture", "data"):
         if not arguments.get(name):
-            raise ArgumentError(f"fastgpu fit takes ARCHITECTURE and DATA. No {name} came. Run for example: fastgpu fit resnet18 digits")
+            raise ArgumentError(f"fit takes ARCHITECTURE and DATA. No {name} came. Run for example: fastgpu fit resnet18 digits")
 
     from fastgpu.learner import Learner
 
@@ -79,6 +81,6 @@ def _read(path: str) -> dict[str, Any]:
             raise UnknownNameError(f"argument in {path}:", name, known)
         if isinstance(value, dict) and set(value) == {"object"}:
             raise ArgumentError(
-                f"A file holds names and numbers. In {path}, {name} was an object of Python, {value['object']}. Take the line out."
+                f"A file holds names and numbers. In {path}, {name} was an object, {value['object']}. Take the line out."
             )
     return {name: value for name, value in found.items() if name in known}

@@ -112,7 +112,7 @@ def _items(learn: Learner, given: tuple[str, ...]) -> tuple[list[Any], Any]:
     if kind == "text" and not tables:
         return list(given), list(given)
     if kind not in ("text", "table"):
-        raise ArgumentError(f"The command line predicts pictures, texts and tables. This model takes {kind}. Use predict in Python.")
+        raise ArgumentError(f"A shell can give pictures, texts and tables. This model takes {kind}. Use predict in Python.")
     if len(given) != 1 or not tables:
         raise ArgumentError(f"Rows to predict come in one CSV or Parquet file. {' '.join(given)} came. Give one such file.")
     frame = _table(Path(given[0]))
@@ -136,7 +136,7 @@ def _text_column(frame: DataFrame, path: str) -> str:
     columns = [str(c) for c in frame.columns]
     named = columns if len(columns) == 1 else [c for c in columns if c.lower() in TEXT_NAMES]
     if len(named) != 1:
-        raise ArgumentError(f"A CSV file of texts has one column, or one called text. {path} has: {', '.join(columns)}. Rename one.")
+        raise ArgumentError(f"A file of texts has one column, or one called text. {path} has: {', '.join(columns)}. Rename one.")
     return named[0]
 
 

@@ -27,7 +27,7 @@ def models(pattern: str | None, task: str | None, kind: str | None) -> None:
         return
     names = list_models(pattern or "*", task=task, input=kind)
     if not names:
-        raise ArgumentError(f"No architecture matches {pattern!r} with these options. Give a wider pattern, for example '*resnet*'.")
+        raise ArgumentError(f"No architecture matches {pattern!r} with these options. Give a wider pattern: '*resnet*'.")
     if sys.stdout.isatty():
         from rich.columns import Columns
         from rich.console import Console

@@ -158,7 +158,7 @@ class ImageInput(Input):
             return _objects([given])
         if isinstance(given, (np.ndarray, Tensor)) and given.dtype != object:
             return self._laid_out(_as_tensor(given))
-        given = list(given)
+        given = list(given) if isinstance(given, (list, tuple, np.ndarray)) or hasattr(given, "to_list") else [given]
         if given and all(isinstance(g, (str, Path, Image.Image)) for g in given):
             return _objects([str(g) if isinstance(g, Path) else g for g in given])
         if given and all(isinstance(g, (np.ndarray, Tensor)) for g in given):

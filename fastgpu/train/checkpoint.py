@@ -52,10 +52,12 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
     """
     from safetensors.torch import save_file
 
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise RunFolderError(f"A checkpoint is written to a file. {path} is a folder or a device. Choose another path.")
     tensors, aliases = _untied(weights)
     tree = _encode(training, tensors)
     header = json.dumps({"format": FORMAT, "facts": facts, "training": tree, "aliases": aliases})
-    path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

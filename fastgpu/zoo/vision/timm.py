@@ -20,10 +20,10 @@ __all__: list[str] = []
 
 
 def names() -> list[str]:
-    """Names of timm's architectures, without tags."""
+    """Names of timm's classification architectures, without tags; the few encoders that have no classifier are left out."""
     import timm
 
-    return timm.list_models()
+    return [name for name in timm.list_models() if timm.get_pretrained_cfg(name).classifier]
 
 
 def entry(name: str) -> Entry:

@@ -1,0 +1,52 @@
+"""What the tests share: small real data, a folder for runs, and one thread a process."""
+
+from __future__ import annotations
+
+import os
+
+# Beside another process OpenMP's threads spin, and everything takes 10 to 100 times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import torch
+
+from fastgpu.data import sources
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """300 real digits: ((200, 200 labels), (100, 100 labels)), pictures (n, 1, 8, 8) uint8."""
+    train = sources.load("digits").splits["train"]
+    return (train.x[:200], train.y[:200]), (train.x[200:300], train.y[200:300])
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder for runs that does not exist yet: what must leave nothing behind is seen not to."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def make(digits, out):
+    """A quiet learner on the small digits; the same arguments give the same learner."""
+    from fastgpu import Learner
+
+    def build(architecture="mlp", data=None, **settings):
+        return Learner(architecture, digits if data is None else data, **{"out": out, "verbose": False, **settings})
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def doctest_names(doctest_namespace, tmp_path):
+    """Names that examples in docstrings use."""
+    doctest_namespace.update(np=np, torch=torch, tmp=tmp_path)
+
+
+def same_weights(one, other) -> bool:
+    """Whether two learners' networks are equal to the bit."""
+    a, b = one.module.state_dict(), other.module.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
