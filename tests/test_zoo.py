@@ -86,7 +86,8 @@ def test_every_timm_family_learns_at_32_pixels(name):
         pytest.skip(f"{info.parameters:,} parameters are too many for a test")
     torch.manual_seed(0)
     built = zoo.build(name, picture(32, 32), 3)
-    assert learns(built.net.train(), batch(picture(*(built.size or (32, 32)))))
+    # A small step: Adam at 1e-3 throws VOLO off its start, and eight steps are too few to come back.
+    assert learns(built.net.train(), batch(picture(*(built.size or (32, 32)))), lr=2e-4)
 
 
 @pytest.mark.parametrize("side", [8, 32])

@@ -16,7 +16,8 @@ __all__ = ["Batch", "BatchLoader", "Plan", "epoch_seed"]
 
 Batch = dict[str, Any]
 """`{"x": name -> (n, ...), "y": name -> (n, ...), "n": n, "sizes": [b, ...]}`: `sizes` splits the `n` items into the
-batches of single optimizer steps."""
+batches of single optimizer steps. `"weight"` is there where processes got uneven shares of a batch: the mean over
+processes of the weighted losses is then the mean over the items."""
 
 CHUNK_BYTES = 8 * 2**20  # more would leave the processor's caches
 CHUNK_BATCHES = 16  # at 16 a chunk's fixed cost (0.7 ms of Lightning's hooks) is a few percent of the smallest step
@@ -73,8 +74,15 @@ class Plan:
         bounds = self._bounds()
         whole = [order[a:b] for a, b in zip(bounds, bounds[1:])]
         if self.lengths is not None and self.shuffle:
-            whole = [whole[i] for i in torch.randperm(len(whole), generator=generator).tolist()]
+            # All but the last, which may be of another size: batch number i must be of the i-th size.
+            whole = [*(whole[i] for i in torch.randperm(len(whole) - 1, generator=generator).tolist()), whole[-1]]
         return [batch[self.rank :: self.world] for batch in whole]
+
+    def weight(self, number: int) -> float:
+        """What this process's mean over batch `number` counts in the mean over processes, 1 where shares are even."""
+        bounds = self._bounds()
+        items = bounds[number + 1] - bounds[number]
+        return len(range(self.rank, items, self.world)) * self.world / items
 
     def _bounds(self) -> list[int]:
         step = self.batch_size * self.world
@@ -122,20 +130,23 @@ class BatchLoader:
         batches = self.plan.batches(self.epoch())
         chunks = [batches[i : i + self.batches_per_chunk] for i in range(0, len(batches), self.batches_per_chunk)]
         if self.x.in_memory:
-            yield from map(self._gather, chunks)
+            yield from map(self._gather, range(len(chunks)), chunks)
             return
         # Reading files takes long: the next chunk is read while the network works on this one.
         with ThreadPoolExecutor(1, thread_name_prefix="fastgpu-next") as ahead:
-            waiting = [ahead.submit(self._gather, chunk) for chunk in chunks[:2]]
-            for chunk in [*chunks[2:], None, None][: len(chunks)]:
+            waiting = [ahead.submit(self._gather, number, chunk) for number, chunk in enumerate(chunks[:2])]
+            for number in range(len(chunks)):
                 yield waiting.pop(0).result()
-                if chunk is not None:
-                    waiting.append(ahead.submit(self._gather, chunk))
+                if number + 2 < len(chunks):
+                    waiting.append(ahead.submit(self._gather, number + 2, chunks[number + 2]))
 
-    def _gather(self, chunk: list[Tensor]) -> Batch:
+    def _gather(self, number: int, chunk: list[Tensor]) -> Batch:
         index = chunk[0] if len(chunk) == 1 else torch.cat(chunk)
         y = {} if self.y is None else self.y.gather(index)
-        return {"x": self.x.gather(index), "y": y, "n": len(index), "sizes": [len(part) for part in chunk]}
+        batch: Batch = {"x": self.x.gather(index), "y": y, "n": len(index), "sizes": [len(part) for part in chunk]}
+        if self.plan.world > 1:
+            batch["weight"] = self.plan.weight(number)
+        return batch
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: an epoch is a function of its number. Tells Lightning that resuming is safe."""

@@ -11,13 +11,14 @@ import lightning.pytorch.callbacks
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.history import History
 from fastgpu.inputs.base import Preparation
 from fastgpu.tasks.base import Task
+from fastgpu.train.mean_loss import MeanLoss
 from fastgpu.train.reproducible import seed_epoch
 from fastgpu.train.schedules import Schedule, constant
 
@@ -82,7 +83,7 @@ class TaskModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model, self.task, self.preparation, self.loss = model, task, preparation, loss
-        self.train_loss, self.val_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
+        self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
         self.train_metrics, self.val_metrics = (nn.ModuleDict({k: m.clone() for k, m in metrics.items()}) for _ in range(2))
         self.make_optimizer = optimizer
         self.accumulate, self.clip, self.augment, self.seed = accumulate, clip, augment, seed
@@ -179,7 +180,7 @@ class TaskModule(LightningModule):
         losses, seen = [], []
         for x_step, y_step in split_steps(x, batch["y"], batch["sizes"]):
             out, loss = self.task.step(self.model, x_step, y_step, self.loss)
-            self._learn(loss)
+            self._learn(loss * batch["weight"] if "weight" in batch else loss)
             losses.append(loss.detach())
             seen.append(self.task.metric_inputs(out, y_step))
         self._sum_up(losses, seen, batch["sizes"])
@@ -220,9 +221,7 @@ class TaskModule(LightningModule):
     def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, Tensor]], sizes: list[int]) -> None:
         values = torch.stack(losses)
         self._refuse_non_finite(values)
-        # One weight for all where batches are alike: a tensor of weights would have to be sent to the device.
-        same = len(set(sizes)) == 1
-        self.train_loss.update(values, sizes[0] if same else torch.tensor(sizes, dtype=values.dtype, device=values.device))
+        self.train_loss.update(values, sizes)
         if self.train_metrics:
             outputs, targets = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*seen))
             for metric in self.train_metrics.values():
@@ -243,7 +242,7 @@ class TaskModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         out, loss = self.task.step(self.model, self.preparation(batch["x"]), batch["y"], self.loss)
-        self.val_loss.update(loss, batch["n"])
+        self.val_loss.update(loss.reshape(1), [batch["n"]])
         outputs, targets = self.task.metric_inputs(out, batch["y"])
         for metric in self.val_metrics.values():
             metric.update(outputs, targets)
@@ -267,7 +266,7 @@ class TaskModule(LightningModule):
             if hasattr(callback, "on_history_row"):
                 callback.on_history_row(self.trainer, self, row)
 
-    def _read(self, loss: MeanMetric, metrics: Any, prefix: str) -> dict[str, float]:
+    def _read(self, loss: MeanLoss, metrics: Any, prefix: str) -> dict[str, float]:
         values: dict[str, Any] = {f"{prefix}loss": loss.compute()}
         for name, metric in metrics.items():
             value = metric.compute()
