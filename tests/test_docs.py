@@ -2,6 +2,7 @@
 
 import builtins
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -20,12 +21,17 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(p for p in ROOT.glob("*.md") if p.name != "CHANGELOG.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.M | re.S)
 REGISTRIES = (CALLBACKS, FAMILIES, INPUTS, SOURCES, TASKS, TRACKERS)
-SLOW = {"README.md"}  # it trains a ResNet
+RESNETS = {"README.md", "own_loop.py", "three_lines.py"}
 
 
 def _page(path):
     name = path.relative_to(ROOT).as_posix()
-    return pytest.param(path, id=name, marks=pytest.mark.slow if name in SLOW else ())
+    return _parameter(path, name)
+
+
+def _parameter(path, name):
+    slow = (pytest.mark.slow, pytest.mark.timeout(1800)) if name in RESNETS else ()
+    return pytest.param(path, id=name, marks=slow)
 
 
 @pytest.fixture
@@ -80,3 +86,9 @@ def test_readme_names_every_verb_of_the_learner():
     verbs = {name for name in vars(Learner) if not name.startswith("_")} - inner
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {verb for verb in verbs if f"`{verb}`" not in readme and f"`Learner.{verb}`" not in readme} == set()
+
+
+@pytest.mark.parametrize("path", [_parameter(p, p.name) for p in sorted((ROOT / "examples").glob("*.py"))])
+def test_example_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path))

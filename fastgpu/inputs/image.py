@@ -266,11 +266,15 @@ def _read_all(items: Any, decode: bool = True) -> Any:
 
     def read(item: Any) -> tuple[Any, str | None]:
         try:
-            picture = item if isinstance(item, Image.Image) else Image.open(item)
-            if decode:
-                picture = ImageOps.exif_transpose(picture)
+            if isinstance(item, Image.Image):
+                return ImageOps.exif_transpose(item), None
+            with Image.open(item) as opened:
+                if not decode:
+                    opened.verify()
+                    return opened, None
+                picture = ImageOps.exif_transpose(opened)
                 picture.load()
-            return picture, None
+                return picture, None
         except FileNotFoundError:
             return None, "no such file"
         except Exception as error:  # PIL's decoders raise errors of a dozen kinds, SyntaxError among them
