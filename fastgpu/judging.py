@@ -22,7 +22,7 @@ from fastgpu.train.reproducible import own_randomness
 from fastgpu.train.trainer import make_trainer, quiet
 
 if TYPE_CHECKING:
-    from lightning.pytorch.utilities.model_summary import ModelSummary
+    from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 
     from fastgpu.learner import Learner
 
@@ -70,7 +70,7 @@ def run_predict(learner: Learner, split: Split) -> dict[str, Tensor]:
 
 def summary(learner: Learner, depth: int) -> ModelSummary:
     """Lightning's model summary of the network, with shapes from real items where there are any."""
-    from lightning.pytorch.utilities.model_summary import ModelSummary
+    from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 
     shown = _Shown(learner.module)
     split = next(iter(learner.data.splits.values()), None)
@@ -79,7 +79,7 @@ def summary(learner: Learner, depth: int) -> ModelSummary:
         x = {k: v.to(like.device) for k, v in split.head(2)["x"].items()}
         prepared = module.preparation.to(like.device)(x)
         shown.example_input_array = tuple(
-            prepared[k].to(like.dtype) if prepared[k].is_floating_point() else prepared[k] for k in module.model.keys if k in prepared
+            prepared[k].to(like.dtype) if prepared[k].is_floating_point() else prepared[k] for k in learner.data.input.keys if k in prepared
         )
     with quiet(), own_randomness():
         return ModelSummary(shown, max_depth=depth)

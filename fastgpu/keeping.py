@@ -126,7 +126,8 @@ def _newest_run(learner: Learner) -> Path:
     mine = [run for run in runs if run.name == learner.run_folder.name or run.name.rpartition("-")[0] == learner.run_folder.name]
     if not mine:
         raise CheckpointError(
-            f"resume=True takes the newest run of {learner.run_folder.name!r}. There is none in {learner.settings.out!r}. Give the run's folder, or leave it out."
+            f"resume=True takes the newest run of {learner.run_folder.name!r}. There is none in {learner.settings.out!r}. "
+            "Give the run's folder, or leave it out."
         )
     return max(mine, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
 

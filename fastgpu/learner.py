@@ -136,7 +136,7 @@ class Learner:
         check_recipe(settings, self.callbacks, self._loggers)
         self.hardware = choose(devices, precision)
         module, built, notes = assemble(architecture, data, settings)
-        source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else module.name
+        source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
         self._take(module, built.net, built.head, source)
         for note in (*self.hardware.notes, *notes):
             self.say(note)

@@ -19,7 +19,7 @@ learn = Learner("mlp", data, out=sys.argv[1], optimizer="sgd", batch_size=int(sy
 learn.fit(2)
 learn.fit(1)
 weights = sum(p.double().abs().sum().item() for p in learn.module.parameters())
-found = {"weights": weights, "history": learn.history.history, "evaluate": learn.evaluate(), "run": str(learn.run_dir), "world": learn.trainer.world_size}
+found = {"weights": weights, "history": learn.history.history, "evaluate": learn.evaluate(), "run": str(learn.run_dir)}
 json.dump(found, open(sys.argv[4] + os.environ.get("LOCAL_RANK", "0"), "w"))
 """
 

@@ -21,15 +21,11 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(p for p in ROOT.glob("*.md") if p.name != "CHANGELOG.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.M | re.S)
 REGISTRIES = (CALLBACKS, FAMILIES, INPUTS, SOURCES, TASKS, TRACKERS)
-RESNETS = {"README.md", "own_loop.py", "three_lines.py"}
+RESNETS = {"README.md", "examples/own_loop.py", "examples/three_lines.py"}
 
 
-def _page(path):
+def _parameter(path):
     name = path.relative_to(ROOT).as_posix()
-    return _parameter(path, name)
-
-
-def _parameter(path, name):
     slow = (pytest.mark.slow, pytest.mark.timeout(1800)) if name in RESNETS else ()
     return pytest.param(path, id=name, marks=slow)
 
@@ -44,7 +40,7 @@ def _registries():
     zoo.find.cache_clear()
 
 
-@pytest.mark.parametrize("path", [_page(p) for p in PAGES if BLOCK.search(p.read_text(encoding="utf-8"))])
+@pytest.mark.parametrize("path", [_parameter(p) for p in PAGES if BLOCK.search(p.read_text(encoding="utf-8"))])
 @pytest.mark.usefixtures("_registries")
 def test_page_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -88,7 +84,7 @@ def test_readme_names_every_verb_of_the_learner():
     assert {verb for verb in verbs if f"`{verb}`" not in readme and f"`Learner.{verb}`" not in readme} == set()
 
 
-@pytest.mark.parametrize("path", [_parameter(p, p.name) for p in sorted((ROOT / "examples").glob("*.py"))])
+@pytest.mark.parametrize("path", [_parameter(p) for p in sorted((ROOT / "examples").glob("*.py"))])
 def test_example_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(path))

@@ -64,7 +64,8 @@ class RaggedColumns(Columns):
     """
 
     def __init__(self, sequences: Tensor, lengths: Tensor, *, key: str = "input_ids", pad: int = 0) -> None:
-        self.sequences, self.lengths, self.key, self.pad = sequences, lengths, key, pad
+        self.sequences, self.key, self.pad = sequences, key, pad
+        self.lengths: Tensor = lengths
         self.starts = torch.cumsum(lengths, 0) - lengths
         self.item_bytes = int(lengths.float().mean().item() * 9) if len(lengths) else 0
 

@@ -70,7 +70,7 @@ class Plan:
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
         order = torch.randperm(self.items, generator=generator) if self.shuffle else torch.arange(self.items)
         if self.lengths is not None:
-            order = self._bucketed(order)
+            order = self._bucketed(order, self.lengths)
         bounds = self._bounds()
         whole = [order[a:b] for a, b in zip(bounds, bounds[1:])]
         if self.lengths is not None and self.shuffle:
@@ -91,12 +91,11 @@ class Plan:
             del bounds[-2]
         return bounds
 
-    def _bucketed(self, order: Tensor) -> Tensor:
+    def _bucketed(self, order: Tensor, lengths: Tensor) -> Tensor:
         """Sort by length within windows of 50 batches, so that a batch pads little and epochs still differ."""
-        assert self.lengths is not None
         window = 50 * self.batch_size * self.world if self.shuffle else self.items
         parts = order.split(max(window, 1))
-        return torch.cat([part[self.lengths[part].argsort(stable=True)] for part in parts]) if len(parts) else order
+        return torch.cat([part[lengths[part].argsort(stable=True)] for part in parts]) if len(parts) else order
 
 
 class BatchLoader:

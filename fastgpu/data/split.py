@@ -82,7 +82,7 @@ class LoaderSplit(Split):
         self.given, self.encode, self.workers = given, encode, workers
 
     def __len__(self) -> int:
-        source = self.given.dataset if isinstance(self.given, DataLoader) else self.given
+        source: Any = self.given.dataset if isinstance(self.given, DataLoader) else self.given
         try:
             return len(source)
         except TypeError:

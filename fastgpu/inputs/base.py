@@ -24,7 +24,12 @@ class Preparation(nn.Module):
 
     It is a module so that its constants (mean, std, medians) move with the network and are exported with it.
     The constants are buffers that are not saved in a state dict: they are part of the `Input`.
+
+    Attributes:
+        channels_last: whether pictures are laid out channels last; set where the network convolves.
     """
+
+    channels_last: bool = False
 
     def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prepare a batch: keys stay, values become what the network takes. Called in training and in evaluation."""

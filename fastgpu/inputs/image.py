@@ -44,7 +44,6 @@ class ImagePreparation(Preparation):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64).view(shape).float(), persistent=False)
         self.register_buffer("scale", (1 / torch.tensor(std, dtype=torch.float64)).view(shape).float(), persistent=False)
         self.size = size
-        self.channels_last = False
 
     def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         image = (x["image"].to(self.mean.dtype) - self.mean) * self.scale
@@ -177,8 +176,8 @@ class ImageInput(Input):
         return f"{of} pictures {_by(self.size)}, mean {mean}, std {std}{at}"
 
     def preparation(self, augment: bool = False) -> ImagePreparation:
-        scaled = ([v * self.white for v in values] for values in (self.mean, self.std))
-        return ImagePreparation(*scaled, self.network_size)
+        mean, std = ([v * self.white for v in values] for values in (self.mean, self.std))
+        return ImagePreparation(mean, std, self.network_size)
 
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         image = columns.gather(torch.tensor([index]))["image"][0].float() / self.white

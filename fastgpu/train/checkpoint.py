@@ -68,7 +68,9 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
             partial.unlink()
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         reason = "no space left" if full else str(error)
-        raise RunFolderError(f"A checkpoint must be written to {path}. It could not be: {reason}. Free space or choose another folder with out=.") from None
+        raise RunFolderError(
+            f"A checkpoint must be written to {path}. It could not be: {reason}. Free space or choose another folder with out=."
+        ) from None
 
 
 def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
@@ -87,7 +89,9 @@ def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"A saved learner must be a whole safetensors file. {path} is truncated or of another kind ({error}). Use another copy.") from None
+        raise CheckpointError(
+            f"A saved learner must be a whole safetensors file. {path} is truncated or of another kind ({error}). Use another copy."
+        ) from None
     if "fastgpu" not in metadata:
         raise CheckpointError(f"A saved learner carries FastGPU's header. {path} holds weights alone. Load them into learn.module with safetensors.")
     if _digest(tensors, metadata["fastgpu"]) != metadata.get("digest"):
@@ -151,7 +155,7 @@ def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

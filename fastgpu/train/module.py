@@ -187,8 +187,7 @@ class TaskModule(LightningModule):
 
     def _learn(self, loss: Tensor) -> None:
         """Backward, and a step of the optimizer at the end of each window of `accumulate` batches."""
-        optimizer = self.optimizers()
-        assert not isinstance(optimizer, list)
+        optimizer: Any = self.optimizers()
         steps, at = self.steps_an_epoch, self.step % self.accumulate
         # The last window of an epoch may be shorter; its mean is over its own length.
         window = self.accumulate if steps is None else min(self.accumulate, steps - (self.step - at))
@@ -223,9 +222,8 @@ class TaskModule(LightningModule):
         self._refuse_non_finite(values)
         self.train_loss.update(values, sizes)
         if self.train_metrics:
-            outputs, targets = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*seen))
-            for metric in self.train_metrics.values():
-                metric.update(outputs, targets)
+            outputs, targets = ([pair[i] for pair in seen] for i in (0, 1))
+            _update(self.train_metrics, torch.cat(outputs), torch.cat(targets))
 
     def _refuse_non_finite(self, values: Tensor) -> None:
         # On an accelerator reading a value waits for the device, so there only each 64th chunk is looked at.
@@ -243,9 +241,7 @@ class TaskModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         out, loss = self.task.step(self.model, self.preparation(batch["x"]), batch["y"], self.loss)
         self.val_loss.update(loss.reshape(1), [batch["n"]])
-        outputs, targets = self.task.metric_inputs(out, batch["y"])
-        for metric in self.val_metrics.values():
-            metric.update(outputs, targets)
+        _update(self.val_metrics, *self.task.metric_inputs(out, batch["y"]))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self.task.decode(self.model(self.preparation(batch["x"])))
@@ -274,6 +270,11 @@ class TaskModule(LightningModule):
         for each in (loss, *metrics.values()):
             each.reset()
         return {k: float(v) for k, v in values.items() if not isinstance(v, Tensor) or v.numel() == 1}
+
+
+def _update(metrics: Any, outputs: Tensor, targets: Tensor) -> None:
+    for metric in metrics.values():
+        metric.update(outputs, targets)
 
 
 def _laid_out(state: dict[int, dict[str, Any]], params: list[Tensor]) -> dict[int, dict[str, Any]]:

@@ -39,7 +39,9 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
         raise
     except Exception as error:  # whatever a network raises on data that it was not made for
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise ModelError(f"The network must take the data. It got {_shapes(batch['x'])} and failed: {reason}. Check its input and outputs.") from error
+        raise ModelError(
+            f"The network must take the data. It got {_shapes(batch['x'])} and failed: {reason}. Check its input and outputs."
+        ) from error
     finally:
         for each, training in modes:
             each.training = training

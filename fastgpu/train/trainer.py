@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from fastgpu.errors import ArgumentError
 from fastgpu.train.hardware import Hardware

@@ -22,7 +22,7 @@ def digits() -> Raw:
     Returns:
         Items with `x` `(1797, 1, 8, 8)` uint8 and `y` `(1797,)` int64.
     """
-    file = resources.files("fastgpu.data").joinpath("samples", "digits.npz")
+    file = resources.files("fastgpu.data").joinpath("samples").joinpath("digits.npz")
     with resources.as_file(file) as path, np.load(path, allow_pickle=False) as stored:
         values, labels = stored["images"], stored["labels"]
     images = np.rint(values * (255 / 16)).astype(np.uint8)[:, None]

@@ -23,7 +23,7 @@ def names() -> list[str]:
     """Names of timm's classification architectures, without tags; the few encoders that have no classifier are left out."""
     import timm
 
-    return [name for name in timm.list_models() if timm.get_pretrained_cfg(name).classifier]
+    return [name for name in timm.list_models() if (cfg := timm.get_pretrained_cfg(name)) is not None and cfg.classifier]
 
 
 def entry(name: str) -> Entry:
