@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
@@ -256,7 +257,7 @@ class Learner:
         Returns:
             `LRSuggestion(valley, steep)` with `.plot()`; `valley` is the one to begin with.
         """
-        found = find_lr(make_module(self), self.data, start=start, end=end, steps=steps)
+        found = find_lr(make_module(self), self.data, torch.device(self.hardware.accelerator), start=start, end=end, steps=steps)
         self.say(f"lr_find: valley {found.valley:.2g}, steep {found.steep:.2g}")
         return found
 

@@ -36,7 +36,7 @@ INTERRUPTED = 130
 def fit(ctx: click.Context, **_: Any) -> int:
     """Train ARCHITECTURE on DATA and leave a run folder.
 
-    ARCHITECTURE is a name that `fastgpu models` lists. DATA is the name of a data set, a folder of pictures, or a CSV or
+    ARCHITECTURE is a name that fastgpu models lists. DATA is the name of a data set, a folder of pictures, or a CSV or
     Parquet file. Several values are parted by commas. "none" and "auto" are values too, where an option knows them.
     """
     arguments = given(ctx)

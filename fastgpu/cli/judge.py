@@ -34,7 +34,7 @@ WHICH = [_KEYWORDS[name] for name in ("target", "on_bad_item", "data_dir")]
 def evaluate(ctx: click.Context, **_: Any) -> None:
     """Print loss and metrics of MODEL on DATA.
 
-    MODEL is a run folder (its best weights) or a saved file. DATA is anything that `fastgpu fit` takes: of other data
+    MODEL is a run folder (its best weights) or a saved file. DATA is anything that fastgpu fit takes: of other data
     the test split is used where there is one, else val, else all. Without DATA: the validation items of training.
     """
     changes = given(ctx)

@@ -40,10 +40,21 @@ def choose(devices: Any = "auto", precision: Any = "auto") -> Hardware:
     """
     accelerator, count, notes = _devices(devices)
     nodes = 1
-    if devices == "auto" and "LOCAL_WORLD_SIZE" in os.environ:  # torchrun: one process a device, already started
-        count = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ.get("WORLD_SIZE", count)) // count
+    if devices == "auto":
+        count, nodes = _launched() or (count, nodes)
     return Hardware(accelerator, count, nodes, _precision(precision, accelerator, notes), tuple(notes))
+
+
+def _launched() -> tuple[int, int] | None:
+    """Processes a node and nodes, where a launcher started this process; Lightning alone would train separate models."""
+    env = os.environ
+    if "LOCAL_WORLD_SIZE" in env:  # torchrun
+        local = int(env["LOCAL_WORLD_SIZE"])
+        return local, int(env.get("WORLD_SIZE", local)) // local
+    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        nodes = int(env.get("SLURM_NNODES", 1))
+        return int(env["SLURM_NTASKS"]) // nodes, nodes
+    return None
 
 
 def _devices(devices: Any) -> tuple[str, Any, list[str]]:

@@ -57,12 +57,15 @@ class LRSuggestion:
         return figure
 
 
-def find_lr(module: TaskModule, data: DataModule, *, start: float, end: float, steps: int) -> LRSuggestion:
+def find_lr(
+    module: TaskModule, data: DataModule, device: torch.device, *, start: float, end: float, steps: int
+) -> LRSuggestion:
     """Train a copy for `steps` steps while the learning rate rises from `start` to `end`.
 
     Args:
         module: what would train; it is copied.
         data: where batches come from, from the start again where they run out.
+        device: where to train the copy.
         start: first learning rate, above 0.
         end: last learning rate, above `start`.
         steps: steps at most, at least 10; it ends early when the loss explodes.
@@ -72,7 +75,6 @@ def find_lr(module: TaskModule, data: DataModule, *, start: float, end: float, s
     rates, losses = [], []
     with own_randomness(module.seed):
         trial = copy.deepcopy(module).train()
-        device = _device()
         trial.to(device)
         optimizer = trial.make_optimizer([{"params": [p for p in trial.model.parameters() if p.requires_grad], "lr": start}])
         smooth, lowest = 0.0, math.inf
@@ -92,10 +94,6 @@ def find_lr(module: TaskModule, data: DataModule, *, start: float, end: float, s
             rates.append(rate)
             losses.append(corrected)
     return _suggest(np.array(rates), np.array(losses), start)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _endless(trial: TaskModule, data: DataModule, device: torch.device) -> Any:

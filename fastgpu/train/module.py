@@ -96,6 +96,7 @@ class TaskModule(LightningModule):
         self.keep_callback_states = False  # True where a fit that was cut off goes on
         self.val_row: dict[str, float] = {}
         self._carried: dict[str, Any] | None = None
+        self._unchecked: list[Tensor] = []  # losses whose finiteness was not looked at yet
         self.step = 0  # batches of this epoch done
         self.steps_an_epoch: int | None = None  # None where the loader does not tell
 
@@ -169,7 +170,9 @@ class TaskModule(LightningModule):
         for module in self.frozen:
             module.eval()
         seed_epoch(self.seed, self.current_epoch, self.global_rank)
-        self.step, self._began, self.val_row = 0, time.perf_counter(), {}
+        self.step, self._began, self.val_row, self._unchecked = 0, time.perf_counter(), {}, []
+        optimizer: Any = self.optimizers()
+        optimizer.optimizer.zero_grad()  # of a loader of unknown length the last window may have been left open
 
     # One step
 
@@ -213,22 +216,25 @@ class TaskModule(LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
             scaler.unscale_(optimizer.optimizer)
-        self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
+        # Not Lightning's clip_gradients: it refuses fused optimizers under fp16, which unscale_ has made safe here.
+        nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), self.clip)
 
     # Sums, read once an epoch
 
     def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, Tensor]], sizes: list[int]) -> None:
         values = torch.stack(losses)
-        self._refuse_non_finite(values)
+        self._unchecked.append(values)
+        # On an accelerator reading a value waits for the device, so there only each 64th chunk looks back.
+        if values.device.type == "cpu" or len(self._unchecked) == 64:
+            self._refuse_non_finite()
         self.train_loss.update(values, sizes)
         if self.train_metrics:
             outputs, targets = ([pair[i] for pair in seen] for i in (0, 1))
             _update(self.train_metrics, torch.cat(outputs), torch.cat(targets))
 
-    def _refuse_non_finite(self, values: Tensor) -> None:
-        # On an accelerator reading a value waits for the device, so there only each 64th chunk is looked at.
-        if values.device.type != "cpu" and self.step % (64 * len(values)) >= len(values):
-            return
+    def _refuse_non_finite(self) -> None:
+        values = torch.cat(self._unchecked)
+        self._unchecked = []
         if not torch.isfinite(values).all():
             first = int(torch.isfinite(values).logical_not().nonzero()[0])
             step = self.step - len(values) + first + 1
@@ -251,6 +257,8 @@ class TaskModule(LightningModule):
         self.log_dict(self.val_row, logger=False)
 
     def on_train_epoch_end(self) -> None:
+        if self._unchecked:
+            self._refuse_non_finite()
         row = self._read(self.train_loss, self.train_metrics, "")
         self.log_dict(row, logger=False)
         seconds = time.perf_counter() - self._began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ def make_trainer(
                 devices=hardware.devices,
                 num_nodes=hardware.num_nodes,
                 precision=hardware.precision,
-                strategy=strategy,
+                # A strategy belongs to one Trainer; the user's object stays fresh for the next.
+                strategy=strategy if isinstance(strategy, str) else copy.deepcopy(strategy),
                 callbacks=list(callbacks),
                 logger=False,
                 enable_progress_bar=False,
