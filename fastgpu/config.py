@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["Settings", "known_keywords"]
+__all__ = ["Settings", "known_keywords", "plain"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +71,7 @@ class Settings:
 
     def plain(self) -> dict[str, Any]:
         """The settings for JSON and YAML; objects of the user's own stand as `{"object": "..."}`."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -86,13 +86,14 @@ def _share(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A setting for JSON and YAML; an object of the user's own stands as `{"object": "..."}`."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     return {"object": getattr(value, "__name__", type(value).__name__)}
 
 

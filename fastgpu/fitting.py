@@ -17,6 +17,7 @@ from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
 from fastgpu.callbacks.progress import Progress
+from fastgpu.config import plain
 from fastgpu.errors import ArgumentError, CheckpointError, NonFiniteLossError
 from fastgpu.history import History
 from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
@@ -60,6 +61,8 @@ def run_fit(
     module.frozen = frozen_modules(learner.module)
     check_batch(module, learner.data.split("train").head(2))
     restarted(given)
+    if not learner.run_folder.made:
+        learner.run_folder.settings |= {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule)}
     checkpoints = Checkpoints(learner.run_folder)
     trainer = make_trainer(
         learner.hardware,

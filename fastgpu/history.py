@@ -109,7 +109,7 @@ class History:
         names += [k[4:] for k in self.keys() if k.startswith("val_") and k[4:] not in names]
         # Margins by hand: a layout engine draws every label twice, 0.3 s at the end of each fit.
         figure = Figure(figsize=(5 * max(1, len(names)), 3.6))
-        figure.subplots_adjust(left=0.35 / max(1, len(names)), right=0.98, bottom=0.15, top=0.9, wspace=0.2)
+        figure.subplots_adjust(left=0.14 / max(1, len(names)) + 0.01, right=0.98, bottom=0.15, top=0.9, wspace=0.2)
         panels: Any = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
         for axes, name in zip(panels, names):
             for key, label, style in ((name, "training", "--"), (f"val_{name}", "validation", "-")):

@@ -155,7 +155,7 @@ def _has_object(value: Any) -> bool:
 def _data(saved: dict[str, Any], data: Any, settings: Settings) -> DataModule:
     input, task = Input.from_dict(saved["input"]), Task.from_dict(saved["task"])
     if data is not None:
-        settings = dataclasses.replace(settings, task=task.name, batch_size=saved["batch_size"])
+        settings = dataclasses.replace(settings, task=task.name)
         return open_data(data, settings, input=input, task=task)[0]
     return DataModule(
         name=saved["name"],

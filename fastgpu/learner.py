@@ -16,7 +16,7 @@ from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
-from fastgpu.config import Settings, known_keywords
+from fastgpu.config import Settings, known_keywords, plain
 from fastgpu.errors import ArgumentError
 from fastgpu.fitting import run_fit
 from fastgpu.history import History
@@ -330,7 +330,13 @@ class Learner:
 
     def arguments(self) -> dict[str, Any]:
         """What this learner was made with, as plain data."""
-        return {"architecture": self.architecture, "data": self._source, **self.settings.plain()}
+        return {
+            "architecture": self.architecture,
+            "data": self._source,
+            **self.settings.plain(),
+            "callbacks": plain(self.callbacks),
+            "logger": plain(self._loggers),
+        }
 
     def facts(self, plan: FitPlan | None = None) -> dict[str, Any]:
         """What rebuilds this learner, as plain data, for checkpoints."""

@@ -14,7 +14,6 @@ EXTRAS: dict[str, str] = {
     "datasets": "data",
     "pyarrow": "data",
     "tensorboard": "tensorboard",
-    "mlflow": "mlflow",
 }
 """Optional package -> the extra of FastGPU that installs it."""
 

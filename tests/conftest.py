@@ -38,15 +38,3 @@ def make(digits, out):
         return Learner(architecture, digits if data is None else data, **{"out": out, "verbose": False, **settings})
 
     return build
-
-
-@pytest.fixture(autouse=True)
-def doctest_names(doctest_namespace, tmp_path):
-    """Names that examples in docstrings use."""
-    doctest_namespace.update(np=np, torch=torch, tmp=tmp_path)
-
-
-def same_weights(one, other) -> bool:
-    """Whether two learners' networks are equal to the bit."""
-    a, b = one.module.state_dict(), other.module.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

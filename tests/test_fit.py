@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from conftest import same_weights
+from comparing import same_weights
 from torch import nn
 
 from fastgpu import Learner

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import same_weights
+from comparing import same_weights
 
 from fastgpu import Learner
 from fastgpu.errors import CheckpointError

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import same_weights
+from comparing import same_weights
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 

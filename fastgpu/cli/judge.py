@@ -94,7 +94,7 @@ def _data_of(learn: Learner) -> str:
     """The data that a saved learner was trained on, by name or path, where they can be found again."""
     from fastgpu.data.sources import list_names
 
-    name, origin = learn.data.name, learn.data.origin
+    name, origin = str(learn.data.name), learn.data.origin
     if name in list_names() or name.startswith("hf:"):
         return name
     if origin and Path(origin).exists():

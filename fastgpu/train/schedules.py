@@ -38,7 +38,7 @@ def one_cycle(progress: float) -> float:
     """Up from 1/25 to 1 in the first quarter, then down to 1/250,000, both by half a cosine (Smith and Topin 2018).
 
     Example:
-        >>> one_cycle(0.0), one_cycle(0.25), round(one_cycle(1.0), 6)
+        >>> round(one_cycle(0.0), 6), one_cycle(0.25), round(one_cycle(1.0), 6)
         (0.04, 1.0, 4e-06)
     """
     low, end, rise = 1 / 25, 1 / 250_000, 0.25
