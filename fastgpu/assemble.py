@@ -39,7 +39,8 @@ def assemble(architecture: str | nn.Module, data: Any, settings: Settings) -> tu
     if settings.task != "auto":
         TASKS[settings.task]
     size = _size(settings.image_size) or (entry.size if entry else None)
-    module, notes = open_data(data, settings, size=size)
+    with own_randomness(settings.seed):
+        module, notes = open_data(data, settings, size=size)
     with own_randomness(settings.seed):
         built = build_network(architecture, module, settings.pretrained)
     return module, built, [*notes, *module.notes, *built.notes]
@@ -69,11 +70,16 @@ def open_data(
     task_name = settings.task if settings.task != "auto" else source.task or infer_task(source)
     if settings.task == "auto":
         notes.append(f"task: {task_name}")
+    whole = source.splits["train"]
+    if whole.y is None:
+        raise DataError(f"Training needs targets. {source.name} has none. Give target='column', or (x, y).")
+    classes = source.classes
+    if task is None:
+        # Before our own split: a class of few items may fall into the held-out part alone.
+        classes = getattr(TASKS[task_name].fit(whole.y, classes=classes, target=source.target), "classes", None)
     source = _with_validation(source, task_name, settings, notes)
     train = source.splits["train"]
-    if train.y is None:
-        raise DataError(f"Training needs targets. {source.name} has none. Give target='column', or (x, y).")
-    task = task or TASKS[task_name].fit(train.y, classes=source.classes, target=source.target)
+    task = task or TASKS[task_name].fit(train.y, classes=classes, target=source.target)
     options: dict[str, Any] = {"tokenizer": settings.tokenizer} if settings.tokenizer is not None else {}
     if options and source.kind != "text":
         raise ArgumentError(f"tokenizer= goes with text. These data are of the kind {source.kind!r}. Leave it out.")

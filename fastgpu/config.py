@@ -8,9 +8,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["Settings", "known_keywords", "plain"]
+__all__ = ["Settings", "is_auto", "known_keywords", "plain"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,17 +54,25 @@ class Settings:
     verbose: bool = True
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # a NumPy scalar is a number like any other
+                object.__setattr__(self, field.name, value.item())
+        flags = ("deterministic", "compile", "augment", "verbose")
         rules: list[tuple[str, bool, str]] = [
             ("accumulate", _whole(self.accumulate, 1), "a whole number of batches, at least 1"),
-            ("batch_size", self.batch_size == "auto" or _whole(self.batch_size, 1), "'auto' or a whole number, at least 1"),
-            ("lr", self.lr == "auto" or _positive(self.lr), "'auto' or a number above 0"),
+            ("batch_size", is_auto(self.batch_size) or _whole(self.batch_size, 1), "'auto' or a whole number, at least 1"),
+            ("lr", is_auto(self.lr) or _positive(self.lr), "'auto' or a number above 0"),
             ("weight_decay", self.weight_decay is None or self.weight_decay == 0 or _positive(self.weight_decay), "None or a number from 0 up"),
             ("clip", self.clip is None or _positive(self.clip), "None or a norm above 0"),
             ("validation_split", not self.validation_split or _share(self.validation_split), "None or a share between 0 and 1"),
             ("patience", self.patience is None or _whole(self.patience, 1), "None or a whole number of epochs, at least 1"),
             ("workers", _whole(self.workers, 0), "a whole number of processes, at least 0"),
             ("seed", _whole(self.seed, 0), "a whole number, at least 0"),
-            ("pretrained", self.pretrained in (True, False, "auto"), "True, False or 'auto'"),
+            ("pretrained", isinstance(self.pretrained, bool) or is_auto(self.pretrained), "True, False or 'auto'"),
+            ("name", self.name is None or isinstance(self.name, str), "None or a text"),
+            ("precision", isinstance(self.precision, (str, int)), "a name or a number of bits"),
+            *((flag, isinstance(getattr(self, flag), bool), "True or False") for flag in flags),
             ("on_bad_item", self.on_bad_item in ("raise", "skip"), "'raise' or 'skip'"),
         ]
         for name, holds, rule in rules:
@@ -72,6 +82,11 @@ class Settings:
     def plain(self) -> dict[str, Any]:
         """The settings for JSON and YAML; objects of the user's own stand as `{"object": "..."}`."""
         return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a setting is the word `"auto"`; objects of the user's own may compare in ways of their own."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _whole(value: Any, least: int) -> bool:

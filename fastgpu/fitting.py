@@ -13,12 +13,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
 from fastgpu.callbacks.progress import Progress
 from fastgpu.config import plain
-from fastgpu.errors import ArgumentError, CheckpointError, NonFiniteLossError
+from fastgpu.errors import ArgumentError
 from fastgpu.history import History
 from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
 from fastgpu.train.groups import frozen_modules, layer_groups
@@ -47,52 +47,63 @@ def run_fit(
 
     Args:
         callbacks: names or Lightning callbacks of this fit alone, beside the learner's own.
-        patience: epochs without improvement after which the fit ends.
-        max_time: seconds, a timedelta or Lightning's `"DD:HH:MM:SS"`, after which the fit ends.
+        patience: epochs without improvement after which the fit ends; None: the learner's.
+        max_time: seconds, a timedelta or Lightning's `"DD:HH:MM:SS"`, after which the fit ends; None: the learner's.
         same_fit: whether this goes on with a fit that was cut off, not with a new one.
     """
     learner.refuse_missing()
     settings = learner.settings
-    given = [_callback(c) for c in (*learner.callbacks, *callbacks)]
     module = learner.task_module()
-    module.plan, module.history, module.describe = plan, learner.history, lambda: learner.facts(plan)
+    check_batch(module, learner.data.split("train").head(2))
+    state = _state(learner)
+    module.plan, module.history, module.describe = plan, learner.history, lambda: learner.facts(plan, plan_epoch(module))
     module.groups = layer_groups(learner.module, learner.head)
     module.schedule = SCHEDULES[plan.schedule] if isinstance(plan.schedule, str) else plan.schedule
     module.frozen = frozen_modules(learner.module)
-    check_batch(module, learner.data.split("train").head(2))
-    restarted(given)
+    module.keep_callback_states = same_fit
+    module.epoch_offset = learner.data.epoch_offset = learner.epoch_offset
+    checkpoints = Checkpoints(learner.run_folder, carried=_best_so_far(learner, module))
     if not learner.run_folder.made:
         learner.run_folder.settings |= {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule)}
-    checkpoints = Checkpoints(learner.run_folder)
     trainer = make_trainer(
         learner.hardware,
         strategy=settings.strategy,
-        callbacks=[
-            learner.run_folder,
-            learner.log_rows,
-            *([Progress()] if settings.verbose else []),
-            *([EarlyStopping(patience)] if patience else []),
-            *given,
-            checkpoints,
-        ],
-        max_epochs=plan.last,
-        max_time=_duration(max_time),
+        callbacks=[*_callbacks(learner, module, callbacks, settings.patience if patience is None else patience), checkpoints],
+        max_epochs=plan.last - learner.epoch_offset,
+        max_time=_duration(settings.max_time if max_time is None else max_time),
         deterministic=settings.deterministic,
         plugins=[LearnerCheckpointIO(keep=learner.changed_weights())],
     )
     learner.trainer = trainer
-    before = {name: t.detach().clone() for name, t in learner.module.state_dict().items()} if not learner.history.rows else None
+    before = None if state else {name: t.detach().clone() for name, t in learner.module.state_dict().items()}
+    rows = list(learner.history.rows)
     try:
-        with own_randomness(), quiet(), _compiled(learner.module, settings.compile), _state(learner, module, same_fit) as state:
+        with own_randomness(), quiet(), _compiled(learner.module, settings.compile):
             _train(trainer, module, learner, state)
-    except NonFiniteLossError:
-        _restore(learner, before)
+    except BaseException:
+        _take_state(learner, checkpoints)
+        _restore(learner, before, rows)
         raise
-    finally:
-        learner.state_file = checkpoints.folder / "last" if learner.run_folder.made and learner.history.rows else learner.state_file
+    _take_state(learner, checkpoints)
     learner.history.interrupted = trainer.interrupted
     _settle(learner, module, trainer, checkpoints)
     return learner.history.since(plan.first)
+
+
+def plan_epoch(module: TaskModule) -> int | None:
+    """Number of the epoch that the network's weights are of, while it trains: the last row's."""
+    return int(module.history.rows[-1]["epoch"]) if module.history.rows else None
+
+
+def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patience: int | None) -> list[Callback]:
+    named = [as_callback(c) for c in (*learner.callbacks, *given)]
+    if patience:
+        named.append(EarlyStopping(patience))
+    for callback in named:
+        if isinstance(callback, EarlyStopping):
+            callback.check(module, "val" in learner.data.splits)
+    restarted(named)
+    return [learner.run_folder, learner.log_rows, *([Progress()] if learner.settings.verbose else []), *named]
 
 
 def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path | None) -> None:
@@ -106,35 +117,67 @@ def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path |
         raise ArgumentError(f"Lightning does not take this combination: {error}") from error
 
 
-@contextlib.contextmanager
-def _state(learner: Learner, module: TaskModule, same_fit: bool) -> Iterator[Path | None]:
-    """The checkpoint to go on from; what belonged to an earlier fit alone is not carried over."""
+def _state(learner: Learner) -> Path | None:
+    """The checkpoint to go on from; without one the epochs are counted on all the same."""
     state = learner.state_file
     if state is not None and not state.is_file():
         learner.say(f"{state} is gone: training goes on from the present weights, with a fresh optimizer")
-        state = None
-    module.keep_callback_states = same_fit
-    yield state
+        state = learner.state_file = None
+    if state is None:
+        learner.epoch_offset = len(learner.history)
+    return state
+
+
+def _take_state(learner: Learner, checkpoints: Checkpoints) -> None:
+    if learner.run_folder.made and learner.history.rows and (checkpoints.folder / "last").is_file():
+        learner.state_file = checkpoints.folder / "last"
+
+
+def _best_so_far(learner: Learner, module: TaskModule) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Weights and facts of the best epoch, where the network holds them and the run's folder is yet to be made."""
+    best = _best(learner, module)
+    if best is None or learner.run_folder.made or learner.weights_epoch != best["epoch"]:
+        return None
+    return {k: v.detach().clone() for k, v in learner.module.state_dict().items()}, learner.facts(None, learner.weights_epoch)
+
+
+def _best(learner: Learner, module: TaskModule) -> dict[str, float] | None:
+    key, higher = module.monitor
+    return learner.history.best(key, higher_is_better=higher)
 
 
 def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints) -> None:
     """Put the best weights in place and say which; after an interrupt, say how to go on."""
-    rows, (key, higher) = learner.history.rows, module.monitor
-    best = learner.history.best(key, higher_is_better=higher)
-    if best is not None and best != rows[-1] and (checkpoints.folder / "best").is_file():
-        learner.module.load_state_dict(read(checkpoints.folder / "best", training=False).weights)
+    rows, best = learner.history.rows, _best(learner, module)
+    last = int(rows[-1]["epoch"]) if rows else None
+    kept = _kept(checkpoints.folder / "best", best)
+    if kept is not None and best is not None and best != rows[-1]:
+        learner.module.load_state_dict(kept)
     elif trainer.interrupted and rows and learner.state_file is not None:
         learner.module.load_state_dict(last_weights(read(learner.state_file)))
-    if trainer.interrupted and not rows and trainer.is_global_zero:
-        write(checkpoints.folder / "last", learner.module.state_dict(), learner.facts(module.plan))
+    elif trainer.interrupted and not rows and trainer.is_global_zero:
+        write(checkpoints.folder / "last", learner.module.state_dict(), learner.facts(module.plan, None))
+    learner.weights_epoch = int(best["epoch"]) if kept is not None and best is not None else last
     learner.remember_weights()
-    if best is not None:
-        learner.say(f"weights: epoch {int(best['epoch'])}, the best {key} ({best[key]:.4f}); run folder {learner.run_dir}")
-    elif rows:
-        learner.say(f"weights: epoch {int(rows[-1]['epoch'])}, the last (no validation data); run folder {learner.run_dir}")
+    if last is not None:
+        which = f"epoch {learner.weights_epoch}, the "
+        if best is None:
+            which += "last (no validation data)"
+        elif kept is not None:
+            which += f"best {module.monitor[0]} ({best[module.monitor[0]]:.4f})"
+        else:
+            which += f"last; epoch {int(best['epoch'])} was better, but its weights are not in this run"
+        learner.say(f"weights: {which}; run folder {learner.run_dir}")
     if trainer.interrupted:
-        left = module.plan.last - (int(rows[-1]["epoch"]) if rows else module.plan.first)
-        learner.say(f"interrupted: the epoch in progress is dropped; fit({left}) goes on")
+        learner.say(f"interrupted: the epoch in progress is dropped; fit({module.plan.last - (last or module.plan.first)}) goes on")
+
+
+def _kept(file: Path, best: dict[str, float] | None) -> dict[str, torch.Tensor] | None:
+    """The weights in `checkpoints/best`, if they are those of the best epoch."""
+    if best is None or not file.is_file():
+        return None
+    saved = read(file, training=False)
+    return saved.weights if saved.facts["weights_epoch"] == best["epoch"] else None
 
 
 def last_weights(saved: Saved) -> dict[str, torch.Tensor]:
@@ -142,13 +185,17 @@ def last_weights(saved: Saved) -> dict[str, torch.Tensor]:
     return (saved.training or {}).get("last_weights") or saved.weights
 
 
-def _restore(learner: Learner, before: dict[str, torch.Tensor] | None) -> None:
-    """Undo an epoch that spoilt the weights."""
-    if learner.history.rows and learner.state_file is not None:
-        with contextlib.suppress(CheckpointError):
-            learner.module.load_state_dict(last_weights(read(learner.state_file)))
+def _restore(learner: Learner, before: dict[str, torch.Tensor] | None, rows: list[dict[str, float]]) -> None:
+    """Undo the epoch that failed: weights and history are again those of the state to go on from."""
+    if learner.state_file is not None:
+        saved = read(learner.state_file)
+        learner.module.load_state_dict(last_weights(saved))
+        rows = saved.facts["history"]
     elif before is not None:
         learner.module.load_state_dict(before)
+    learner.history.rows[:] = rows
+    learner.weights_epoch = int(rows[-1]["epoch"]) if rows else None
+    learner.remember_weights()
 
 
 @contextlib.contextmanager
@@ -162,16 +209,6 @@ def _compiled(net: nn.Module, wanted: bool) -> Iterator[None]:
         yield
     finally:
         del net.forward  # the class's own shows again
-
-
-def _callback(given: Any) -> Callback:
-    if isinstance(given, Callback):
-        return given
-    if isinstance(given, str):
-        return CALLBACKS[given]()
-    if isinstance(given, type) and issubclass(given, Callback):
-        return given()
-    raise ArgumentError(f"A callback is a name or a Lightning Callback. {type(given).__name__} came. Known names: {', '.join(CALLBACKS)}.")
 
 
 def _duration(given: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,28 +108,45 @@ def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
 def _split_to_judge(learner: Learner, data: Any) -> Split:
     splits = learner.data.splits
     if data is None:
-        return splits["val"] if "val" in splits else learner.data.split("train")
+        return learner.data.judged()
     if isinstance(data, str) and data in splits:
         return splits[data]
     if isinstance(data, (DataLoader, Dataset)):
-        return LoaderSplit(data, learner.data.task.encode)
+        return _of_loader(learner, LoaderSplit(data, learner.data.task.encode))
     opened = open_raw(learner, data)
-    return opened.splits.get("test") or opened.splits.get("val") or opened.split("train")
+    for note in opened.notes:
+        learner.say(note)
+    return opened.split(next(name for name in ("test", "val", "train") if name in opened.splits))
+
+
+def _of_loader(learner: Learner, split: LoaderSplit) -> Split:
+    """A loader's items in the form that this learner was trained on."""
+    input = learner.data.input
+    if input.kind == "tensors":
+        return split
+    batches = list(split.loader(learner.data.batch_size, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1))
+    if not batches:
+        raise DataError("A loader must yield at least one batch. It yielded none. Check its data set.")
+    x = torch.cat([next(iter(batch["x"].values())) for batch in batches])
+    y = {key: torch.cat([batch["y"][key] for batch in batches]) for key in batches[0]["y"]}
+    return ColumnSplit(input.encode(input.as_items(x)), TensorColumns(y) if y else None)
 
 
 def open_raw(learner: Learner, data: Any) -> DataModule:
     """Other data for this learner, with the input kind and task that it was fitted to."""
     settings = dataclasses.replace(learner.settings, task=learner.data.task.name, validation_split=None)
+    if not isinstance(data, (str, os.PathLike)) and not hasattr(data, "columns"):
+        settings = dataclasses.replace(settings, target=None)  # arrays have no columns to name
     return open_data(data, settings, input=learner.data.input, task=learner.data.task)[0]
 
 
 def _split_to_predict(learner: Learner, items: Any) -> Split:
     if items is None:
-        return learner.data.splits.get("val") or learner.data.split("train")
+        return learner.data.judged()
     if isinstance(items, str) and items in learner.data.splits:
         return learner.data.splits[items]
     if isinstance(items, (DataLoader, Dataset)):
-        return LoaderSplit(items)
+        return _of_loader(learner, LoaderSplit(items))
     input = learner.data.input
     return ColumnSplit(input.encode(input.as_items(items)), None)
 

@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["facts", "load_learner", "plan_to_resume", "save_learner"]
 
 
-def facts(learner: Learner, plan: FitPlan | None) -> dict[str, Any]:
-    """What rebuilds a learner, as plain data."""
+def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> dict[str, Any]:
+    """What rebuilds a learner, as plain data.
+
+    Args:
+        plan: the fit that runs, None between fits.
+        weights_epoch: the epoch whose weights are saved with it.
+    """
     saved = dataclasses.asdict(plan) if plan else None
     if saved and not isinstance(saved["schedule"], str):
         saved["schedule"] = {"object": getattr(saved["schedule"], "__name__", "function")}
@@ -39,11 +44,15 @@ def facts(learner: Learner, plan: FitPlan | None) -> dict[str, Any]:
         "known": learner.from_zoo,
         "network": type(learner.module).__name__,
         "head": learner.head,
+        "pretrained": learner.pretrained,
+        "frozen": [name for name, p in learner.module.named_parameters() if not p.requires_grad],
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
         "source": learner.arguments()["data"],
         "history": learner.history.rows,
         "plan": saved,
+        "weights_epoch": weights_epoch,
+        "epoch_offset": learner.epoch_offset,
         "run_dir": str(learner.run_dir) if learner.run_dir else None,
     }
 
@@ -56,7 +65,7 @@ def save_learner(learner: Learner, path: str | os.PathLike[str]) -> Path:
         saved = read(learner.state_file)
         if saved.training is not None:
             training = {**saved.training, "last_weights": learner.changed_weights() or last_weights(saved)}
-    write(path, weights, facts(learner, None), training)
+    write(path, weights, facts(learner, None, learner.weights_epoch), training)
     return path
 
 
@@ -64,6 +73,9 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     """The learner in a file or run folder; see `Learner.load`."""
     file = _file(path, "best")
     saved = read(file)
+    # A run's best checkpoint has weights alone; training goes on from the last.
+    state_file = _file(path, "last") if Path(path).is_dir() else file
+    state = saved if state_file == file else read(state_file)
     facts = saved.facts
     architecture = changes.pop("architecture", None)
     callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", ())
@@ -72,13 +84,15 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     module = _data(facts["data"], data, settings)
     net = _network(architecture, facts, module, file)
     learner._start(settings, architecture if architecture is not None else facts["architecture"], callbacks, logger)
-    learner.architecture = facts["architecture"]
+    learner.architecture, learner.from_zoo, learner.pretrained = facts["architecture"], facts["known"], facts["pretrained"]
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
     learner._take(module, net, facts["head"], facts["source"])
     learner.missing = missing
-    learner.history = History(facts["history"])
-    learner.state_file = file if saved.training is not None else None
+    learner.history = History(state.facts["history"])
+    learner.state_file = state_file if state.training is not None else None
+    learner.epoch_offset = state.facts["epoch_offset"]
+    learner.weights_epoch = facts["weights_epoch"]
     learner.remember_weights()
     return learner
 
@@ -102,7 +116,8 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
         raise CheckpointError(f"There is nothing to resume: {file} is of a fit that ended, {done} of {plan.last} epochs. Call fit without resume.")
     _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
     learner.history = History(saved.facts["history"])
-    learner.state_file = file
+    learner.state_file, learner.epoch_offset = file, saved.facts["epoch_offset"]
+    learner.weights_epoch = saved.facts["weights_epoch"]
     learner.run_folder.go_on_in(file.parent.parent)
     learner.remember_weights()
     learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}")
@@ -140,9 +155,11 @@ def _settings(saved: dict[str, Any], changes: dict[str, Any]) -> tuple[Settings,
             advice = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise UnknownKeywordError(f"Learner.load does not take {name!r}.{advice}")
     values = {name: value for name, value in saved.items() if name in fields} | changes
-    missing = {name: json.dumps(v) for name, v in values.items() if name not in changes and _has_object(v)}
-    for name in missing:
+    objects = {name: json.dumps(v) for name, v in values.items() if name not in changes and _has_object(v)}
+    for name in objects:
         values[name] = fields[name].default
+    # Without these a loss cannot be computed; a tokenizer is saved with the input, a strategy has a good default.
+    missing = {name: what for name, what in objects.items() if name in ("loss", "metrics", "optimizer", "class_weight")}
     return Settings(**values), missing
 
 
@@ -179,7 +196,8 @@ def _network(architecture: Any, facts: dict[str, Any], data: DataModule, file: P
             f"{file} was saved from a network of your own, {facts['network']}, whose code is not in the file. "
             f"Give it: Learner.load(path, architecture={facts['network']}(...))."
         )
-    return zoo.build(facts["architecture"], data.input.facts(), data.task.outputs, False).net
+    pretrained = "layout" if facts["pretrained"] else False
+    return zoo.build(facts["architecture"], data.input.facts(), data.task.outputs, pretrained).net
 
 
 def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> None:
@@ -194,4 +212,6 @@ def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> No
             f"{file} and this {type(net).__name__} differ in {len(wrong)} weights, for example {wrong[0]}."
         )
     net.load_state_dict(saved.weights)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name not in facts["frozen"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from fastgpu.errors import ArgumentError
 from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
-from fastgpu.recipe import check_recipe, choose_lr, make_module
+from fastgpu.recipe import check_recipe, choose_lr, class_weights, make_module
 from fastgpu.train.groups import freeze_to_head
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
@@ -138,6 +139,7 @@ class Learner:
         self.hardware = choose(devices, precision)
         module, built, notes = assemble(architecture, data, settings)
         source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
+        self.pretrained = built.pretrained
         self._take(module, built.net, built.head, source)
         for note in (*self.hardware.notes, *notes):
             self.say(note)
@@ -150,11 +152,16 @@ class Learner:
         self._loggers = _several(logger)
         self.history = History()
         self.trainer: Trainer | None = None
-        self.state_file: Path | None = None
+        self.state_file: Path | None = None  # the checkpoint that the next fit goes on from
+        self.epoch_offset = 0  # epochs of the history that the state's own counter does not know of
+        self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
 
     def _take(self, data: DataModule, net: nn.Module, head: str, source: str) -> None:
         self.data, self.module, self.head, self._source = data, net, head, source
+        if isinstance(self.settings.class_weight, dict):  # names of classes need not be text, as keys of JSON are
+            weights = class_weights(self.settings.class_weight, self)
+            self.settings = dataclasses.replace(self.settings, class_weight=weights)
         self.lr = choose_lr(self.settings)
         make_module(self)  # loss, metrics and optimizer by name: misspelt ones are answered now
         name = self.settings.name or f"{self.architecture}-{data.name}"
@@ -202,8 +209,8 @@ class Learner:
             self,
             plan,
             callbacks=_several(callbacks),
-            patience=patience or self.settings.patience,
-            max_time=max_time if max_time is not None else self.settings.max_time,
+            patience=patience,
+            max_time=max_time,
             same_fit=bool(resume),
         )
 
@@ -225,16 +232,21 @@ class Learner:
             lr_mult: how many times slower the earliest layers learn than the head.
             callbacks: further callbacks, for both parts.
         """
-        base_lr = base_lr or self.lr
-        first = len(self.history)
-        callbacks = _several(callbacks)
+        if not isinstance(lr_mult, (int, float)) or not 1 <= lr_mult < math.inf:
+            raise ArgumentError(f"lr_mult is a number, at least 1. {lr_mult!r} came. Give for example lr_mult=100.")
+        self._plan(epochs, base_lr, "one_cycle")  # what is wrong with the second part is said before the first
+        first, callbacks = len(self.history), _several(callbacks)
+        base_lr = self.lr if base_lr is None else base_lr
+        self.history.interrupted = False
         if freeze_epochs:
             plan = self._plan(freeze_epochs, base_lr, "one_cycle")
+            trained = [p for p in self.module.parameters() if p.requires_grad]
             self.freeze()
             try:
                 run_fit(self, plan, callbacks=callbacks)
             finally:
-                self.unfreeze()
+                for parameter in trained:  # what the user froze stays frozen
+                    parameter.requires_grad_(True)
         if not self.history.interrupted:
             plan = self._plan(epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
             run_fit(self, plan, callbacks=callbacks)
@@ -257,6 +269,7 @@ class Learner:
         Returns:
             `LRSuggestion(valley, steep)` with `.plot()`; `valley` is the one to begin with.
         """
+        self.refuse_missing()
         found = find_lr(make_module(self), self.data, torch.device(self.hardware.accelerator), start=start, end=end, steps=steps)
         self.say(f"lr_find: valley {found.valley:.2g}, steep {found.steep:.2g}")
         return found
@@ -338,9 +351,9 @@ class Learner:
             "logger": plain(self._loggers),
         }
 
-    def facts(self, plan: FitPlan | None = None) -> dict[str, Any]:
+    def facts(self, plan: FitPlan | None, weights_epoch: int | None) -> dict[str, Any]:
         """What rebuilds this learner, as plain data, for checkpoints."""
-        return facts(self, plan)
+        return facts(self, plan, weights_epoch)
 
     def remember_weights(self) -> None:
         """Note the weights that training left, to see later whether they were changed by hand."""
@@ -365,7 +378,7 @@ class Learner:
         if isinstance(schedule, str):
             SCHEDULES[schedule]
         done = len(self.history)
-        return FitPlan(first=done, last=done + epochs, lr=lr or self.lr, schedule=schedule, lr_shares=shares)
+        return FitPlan(first=done, last=done + epochs, lr=self.lr if lr is None else float(lr), schedule=schedule, lr_shares=shares)
 
 
 def _several(given: Any) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ def show_results(learner: Learner, n: int) -> Figure:
     """Items with prediction and truth; see `Learner.show_results`."""
     from fastgpu.figures import grid
 
-    task, split = learner.data.task, learner.data.splits.get("val") or learner.data.split("train")
+    task, split = learner.data.task, learner.data.judged()
     x, y, n = _some(split, n)
     predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
     return grid(
@@ -46,11 +46,7 @@ def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:
     batch = split.head(n)
     # Drawn as a batch of their own: texts then show their padding.
     x = split.x if isinstance(split, ColumnSplit) else TensorColumns(batch["x"])
-    return _first(x, batch["n"]), batch["y"], batch["n"]
-
-
-def _first(x: Columns, n: int) -> Columns:
-    return _Head(x, n)
+    return _Head(x, batch["n"]), batch["y"], batch["n"]
 
 
 class _Head(Columns):

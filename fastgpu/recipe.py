@@ -8,40 +8,40 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from torch import nn
 from torchmetrics import Metric
 
 from fastgpu import losses, metrics, optimizers
-from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.trackers import TRACKERS
-from fastgpu.config import Settings
+from fastgpu.config import Settings, is_auto
 from fastgpu.errors import ArgumentError, UnknownNameError
 from fastgpu.nn.adapter import Positional
+from fastgpu.tasks import TASKS
 from fastgpu.train.module import TaskModule
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
     from fastgpu.tasks.base import Task
 
-__all__ = ["check_recipe", "choose_lr", "make_module"]
+__all__ = ["check_recipe", "choose_lr", "class_weights", "make_module"]
 
 
 def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
     """Answer misspelt names before any data are read."""
-    for name in callbacks:
-        if isinstance(name, str):
-            CALLBACKS[name]
-        elif not isinstance(name, Callback) and not (isinstance(name, type) and issubclass(name, Callback)):
-            raise ArgumentError(f"A callback is a name or a Lightning Callback. {type(name).__name__} came. Known names: {', '.join(CALLBACKS)}.")
+    for each in callbacks:
+        as_callback(each)
     for name in loggers:
         if isinstance(name, str):
             TRACKERS[name]
+        elif not isinstance(name, Logger):
+            raise ArgumentError(f"A logger is a name or a Lightning Logger. {type(name).__name__} came. Known names: {', '.join(TRACKERS)}.")
     if isinstance(settings.optimizer, str) and settings.optimizer != "auto":
         optimizers.by_name(settings.optimizer)
     if isinstance(settings.loss, str) and settings.loss not in ("auto", *losses.LOSSES):
         raise UnknownNameError("loss", settings.loss, losses.LOSSES)
-    known = {name for task in ("classification", "multilabel", "regression") for name in metrics.names(task)}
+    known = {name for task in TASKS for name in metrics.names(task)}
     for name in _list(settings.metrics):
         if isinstance(name, str) and name not in ("auto", *known):
             raise UnknownNameError("metric", name, known)
@@ -49,7 +49,7 @@ def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence
 
 def choose_lr(settings: Settings) -> float:
     """The learning rate that `"auto"` stands for."""
-    if settings.lr != "auto":
+    if not is_auto(settings.lr):
         return float(settings.lr)
     return optimizers.default_lr(_optimizer(settings))
 
@@ -58,8 +58,7 @@ def make_module(learner: Learner) -> TaskModule:
     """A fresh LightningModule around the learner's network."""
     settings, task, input = learner.settings, learner.data.task, learner.data.input
     preparation = input.preparation()
-    if input.kind == "image" and any(isinstance(m, nn.Conv2d) for m in learner.module.modules()):
-        # The layout that convolutions are fastest in, on the CPU and on tensor cores.
+    if input.channels_last and any(isinstance(m, nn.Conv2d) for m in learner.module.modules()):
         preparation.channels_last = True
         learner.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weight_decay = {} if settings.weight_decay is None else {"weight_decay": settings.weight_decay}
@@ -88,16 +87,18 @@ def _make_optimizer(maker: Any, options: dict[str, Any], groups: list[dict[str, 
 
 
 def _optimizer(settings: Settings) -> Any:
-    return "adamw" if settings.optimizer == "auto" else settings.optimizer
+    return "adamw" if is_auto(settings.optimizer) else settings.optimizer
 
 
 def _loss(settings: Settings, task: Task, learner: Learner) -> nn.Module:
     if not isinstance(settings.loss, str):
+        if settings.class_weight is not None:
+            raise ArgumentError("class_weight goes with a loss by name. A loss object came too: give it the weights itself.")
         if not callable(settings.loss):
             raise ArgumentError(f"A loss is a name or something called with (output, target). {type(settings.loss).__name__} came.")
         return settings.loss if isinstance(settings.loss, nn.Module) else _Function(settings.loss)
     name = task.default_loss if settings.loss == "auto" else settings.loss
-    return task.loss(name, class_weight=_class_weight(settings.class_weight, learner))
+    return task.loss(name, class_weight=class_weights(settings.class_weight, learner))
 
 
 class _Function(nn.Module):
@@ -111,13 +112,16 @@ class _Function(nn.Module):
         return self.function(*args)
 
 
-def _class_weight(given: Any, learner: Learner) -> tuple[float, ...] | None:
+def class_weights(given: Any, learner: Learner) -> tuple[float, ...] | None:
+    """`"balanced"`, a dict or a sequence -> one weight a class, in the order of the classes."""
     if given is None:
         return None
     classes = learner.data.classes
     if not classes:
         raise ArgumentError(f"class_weight goes with classes. The task is {learner.data.task.name}. Leave it out.")
-    if given == "balanced":
+    if isinstance(given, str):
+        if given != "balanced":
+            raise ArgumentError(f"class_weight is 'balanced', a dict class -> weight, or one weight a class. {given!r} came.")
         if "train" not in learner.data.splits:
             return None  # loaded without data: there is nothing to train on either
         counts = learner.data.class_counts().clip(1)
@@ -127,23 +131,34 @@ def _class_weight(given: Any, learner: Learner) -> tuple[float, ...] | None:
         if strange:
             raise UnknownNameError("class in class_weight", strange[0], map(str, classes))
         return tuple(float(given.get(name, 1.0)) for name in classes)
-    weights = tuple(float(w) for w in given)
+    try:
+        weights = tuple(float(w) for w in given)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"class_weight is 'balanced', a dict class -> weight, or one weight a class. {given!r} came.") from None
     if len(weights) != len(classes):
         raise ArgumentError(f"class_weight needs one weight a class. {len(weights)} came for {len(classes)} classes.")
     return weights
 
 
 def _metrics(settings: Settings, task: Task) -> dict[str, Metric]:
-    wanted = _list(task.default_metrics if settings.metrics == "auto" else settings.metrics)
+    wanted = _list(task.default_metrics if is_auto(settings.metrics) else settings.metrics)
     found: dict[str, Metric] = {}
     for each in wanted:
-        if isinstance(each, str):
-            found[each] = task.metric(each)
-        elif isinstance(each, Metric):
-            found[type(each).__name__.removeprefix("Multiclass").removeprefix("Binary").removeprefix("Multilabel").lower()] = each
-        else:
+        if not isinstance(each, (str, Metric)):
             raise ArgumentError(f"A metric is a name or a torchmetrics Metric. {type(each).__name__} came. Give for example 'accuracy'.")
+        name = each if isinstance(each, str) else _metric_name(each)
+        if name in found:
+            raise ArgumentError(f"Each metric needs a name of its own in the history. Two are {name!r}. Leave one out, or subclass it.")
+        found[name] = task.metric(each) if isinstance(each, str) else each
     return found
+
+
+def _metric_name(metric: Metric) -> str:
+    """`MulticlassF1Score` -> `f1score`."""
+    name = type(metric).__name__
+    for prefix in ("Multiclass", "Multilabel", "Binary"):
+        name = name.removeprefix(prefix)
+    return name.lower()
 
 
 def _list(given: Any) -> list[Any]:

@@ -7,7 +7,6 @@ import os
 # Beside another process OpenMP's threads spin, and everything takes 10 to 100 times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
 import torch
 

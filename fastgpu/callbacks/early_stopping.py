@@ -29,6 +29,17 @@ class EarlyStopping(Callback):
             raise ArgumentError(f"patience is a whole number of epochs, at least 1. {patience!r} came. Give for example patience=5.")
         self.patience, self.monitor, self.higher_is_better = patience, monitor, higher_is_better
 
+    def check(self, module: Any, validated: bool) -> None:
+        """Say before training if what is monitored will not be there.
+
+        Args:
+            module: the LightningModule that will train.
+            validated: whether there is a val split.
+        """
+        key = self.monitor or module.monitor[0]
+        if key.startswith("val_") and not validated:
+            raise ArgumentError(f"patience looks at {key}. The data have no val split. Give validation_split=0.2, or validation data.")
+
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
         key, higher = module.monitor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,11 @@ class LogRows(Callback):
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
-            logger.save()
+        for logger in list(trainer.loggers):
+            try:
+                logger.log_metrics(row, step=trainer.global_step)
+                logger.save()
+            except Exception as error:  # a disk that is full, a network that is down: training goes on, the history is whole
+                self._loggers = [each for each in self._loggers or () if each is not logger]
+                trainer.loggers = self._loggers
+                warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {error}", stacklevel=2)

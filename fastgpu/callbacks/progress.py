@@ -33,7 +33,7 @@ class Progress(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self._display is not None and time.monotonic() - self._shown > REFRESH_SECONDS:
             self._shown = time.monotonic()
-            self._display.batch(trainer.current_epoch + 1, pl_module.step, pl_module.steps_an_epoch)
+            self._display.batch(pl_module.epoch + 1, pl_module.step, pl_module.steps_an_epoch)
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""

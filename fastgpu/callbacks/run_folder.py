@@ -52,8 +52,9 @@ class RunFolder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if trainer.is_global_zero and self._path is None:
+            arguments = _yaml(self.settings)
             self._path = self._make()
-            self._write("args.yaml", _yaml(self.settings))
+            self._write("args.yaml", arguments)
             self._write("env.json", json.dumps(environment(), indent=2))
         self._path = trainer.strategy.broadcast(self._path)
 

@@ -34,6 +34,7 @@ class DataModule(LightningDataModule):
         notes: what was decided or skipped, each one line.
         batch_size: items a step and process.
         seed: seed of the order of each epoch.
+        epoch_offset: epochs that were trained before the Trainer's counter began.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DataModule(LightningDataModule):
         super().__init__()
         self.name, self.input, self.task, self.splits = name, input, task, dict(splits)
         self.origin, self.notes, self.batch_size, self.seed = origin, notes, batch_size, seed
+        self.epoch_offset = 0
 
     @property
     def classes(self) -> tuple[str | int, ...]:
@@ -61,6 +63,10 @@ class DataModule(LightningDataModule):
     def sizes(self) -> dict[str, int]:
         """Split -> number of items (0 where a loader does not tell)."""
         return {name: len(split) for name, split in self.splits.items()}
+
+    def judged(self) -> Split:
+        """What is judged where nothing is named: the val split, without one the training split."""
+        return self.splits["val"] if "val" in self.splits else self.split("train")
 
     def split(self, name: str) -> Split:
         """One split.
@@ -89,7 +95,7 @@ class DataModule(LightningDataModule):
             self.batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            epoch=lambda: self.trainer.current_epoch if self.trainer else 0,
+            epoch=lambda: self.epoch_offset + (self.trainer.current_epoch if self.trainer else 0),
             rank=rank,
             world=world,
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from fastgpu.data.columns import Columns, TensorColumns
+from fastgpu.data.columns import Columns
 from fastgpu.data.loaders import Batch, BatchLoader, Plan, epoch_seed
 from fastgpu.errors import DataError
 
@@ -120,12 +120,8 @@ class LoaderSplit(Split):
             if found is not None and len(found) == len(self):
                 return np.asarray(found)
         loader = self.loader(256, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
-        return np.concatenate([np.asarray(_parts(raw)[1]) for raw in loader.raw])
-
-    def columns(self, n: int) -> tuple[Columns, Columns]:
-        """The first `n` items as columns, for drawings."""
-        batch = self.head(n)
-        return TensorColumns(batch["x"]), TensorColumns(batch["y"])
+        # A stream may have no end; its first batches tell the classes.
+        return np.concatenate([np.asarray(_parts(raw)[1]) for raw in islice(loader.raw, None if len(self) else 1000)])
 
 
 class _PlanSampler:

@@ -51,6 +51,11 @@ class Input(ABC):
     keys: ClassVar[tuple[str, ...]]
     """Keys of a batch's `x`, in the order in which a plain network is called with them."""
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether convolutions are faster on these items with the channels last in memory."""
+        return False
+
     @classmethod
     @abstractmethod
     def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> Input:
@@ -85,7 +90,7 @@ class Input(ABC):
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         """Draw one item into matplotlib `axes`, as the network sees it."""
 
-    def preparation(self, augment: bool = False) -> Preparation:
+    def preparation(self) -> Preparation:
         """The module that prepares a batch on the device."""
         return Preparation()
 

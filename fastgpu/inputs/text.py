@@ -86,7 +86,7 @@ class TextInput(Input):
         fitted = cls(
             tokenizer=chosen.to_str(),
             max_length=MAX_LENGTH,
-            vocabulary=chosen.get_vocab_size(with_added_tokens=True),
+            vocabulary=max(chosen.get_vocab(with_added_tokens=True).values()) + 1,  # numbers may have gaps
             pad=_token(chosen, ("[PAD]", "<pad>", "<|endoftext|>"), default=0),
             unknown=unknown,
         )

@@ -88,7 +88,10 @@ def codes(labels: np.ndarray, classes: Sequence[Label]) -> np.ndarray:
     position = {label: i for i, label in enumerate(classes)}
     numbered = not any(isinstance(c, int) for c in classes) and all(isinstance(v, int) for v in found)
     if numbered:
-        position = {i: i for i in range(len(classes))}
+        # Names that read as numbers ("1", "2", folders of digits) are meant by their number, not by their place.
+        named = {str(c): i for i, c in enumerate(classes)}
+        spelt = all(str(v) in named for v in found)
+        position = {v: named[str(v)] for v in found} if spelt else {i: i for i in range(len(classes))}
     table = np.array([position.get(value, -1) for value in found], dtype=np.int64)
     encoded = table[numbers] if len(found) else np.zeros(0, np.int64)
     if (encoded < 0).any():

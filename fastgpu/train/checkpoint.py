@@ -56,7 +56,7 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
     if path.exists() and not path.is_file():
         raise RunFolderError(f"A checkpoint is written to a file. {path} is a folder or a device. Choose another path.")
     tensors, aliases = _untied(weights)
-    tree = _encode(training, tensors)
+    tree = _encode(training, tensors, {t.untyped_storage().data_ptr() for t in tensors.values()})
     header = json.dumps({"format": FORMAT, "facts": facts, "training": tree, "aliases": aliases})
     partial = path.with_name(path.name + ".partial")
     try:
@@ -118,7 +118,7 @@ class LearnerCheckpointIO(CheckpointIO):
         checkpoint = dict(checkpoint)
         state, facts = checkpoint.pop("state_dict"), checkpoint.pop("fastgpu", {})
         weights = {k[len(NETWORK) :]: v for k, v in state.items() if k.startswith(NETWORK)}
-        checkpoint["rest"] = {k: v for k, v in state.items() if not k.startswith(NETWORK)}
+        checkpoint["rest"] = {k: v for k, v in state.items() if not k.startswith((NETWORK, "loss."))}
         write(path, weights, facts, checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -159,20 +159,22 @@ def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
     return digest.hexdigest()
 
 
-def _encode(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """A tree as JSON: tensors by name, tuples and dicts with other keys than strings marked."""
+def _encode(tree: Any, tensors: dict[str, Tensor], taken: set[int]) -> Any:
+    """A tree as JSON: tensors by name, tuples and dicts with other keys than strings marked.
+
+    `taken` are the pieces of memory that are stored already: safetensors stores each once.
+    """
     if isinstance(tree, Tensor):
         name = f"training/{len(tensors)}"
         value = tree.detach().cpu().contiguous()
-        # safetensors stores each piece of memory once.
-        taken = {t.untyped_storage().data_ptr() for t in tensors.values()} if tree.numel() else set()
         tensors[name] = value.clone() if value.untyped_storage().data_ptr() in taken else value
+        taken.add(tensors[name].untyped_storage().data_ptr())
         return {"tensor": name}
     if isinstance(tree, Mapping):
-        items = [[_encode(k, tensors), _encode(v, tensors)] for k, v in tree.items() if _plain(v)]
+        items = [[_encode(k, tensors, taken), _encode(v, tensors, taken)] for k, v in tree.items() if _plain(v)]
         return {"dict": items}
     if isinstance(tree, (list, tuple)):
-        return {type(tree).__name__ if type(tree) in (list, tuple) else "list": [_encode(v, tensors) for v in tree if _plain(v)]}
+        return {type(tree).__name__ if type(tree) in (list, tuple) else "list": [_encode(v, tensors, taken) for v in tree if _plain(v)]}
     if isinstance(tree, (str, int, float, bool, type(None))):
         return tree
     return str(tree)

@@ -70,7 +70,8 @@ def find_lr(
         end: last learning rate, above `start`.
         steps: steps at most, at least 10; it ends early when the loss explodes.
     """
-    if not 0 < start < end or not isinstance(steps, int) or steps < 10:
+    numbers = all(isinstance(v, (int, float)) for v in (start, end))
+    if not numbers or not 0 < start < end or not isinstance(steps, int) or steps < 10:
         raise ArgumentError(f"lr_find needs 0 < start < end and at least 10 steps. start={start}, end={end}, steps={steps} came.")
     rates, losses = [], []
     with own_randomness(module.seed):

@@ -82,6 +82,7 @@ class TaskModule(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.strict_loading = False  # a loss may have other weights than when the checkpoint was written
         self.model, self.task, self.preparation, self.loss = model, task, preparation, loss
         self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
         self.train_metrics, self.val_metrics = (nn.ModuleDict({k: m.clone() for k, m in metrics.items()}) for _ in range(2))
@@ -92,6 +93,7 @@ class TaskModule(LightningModule):
         self.groups: list[list[nn.Parameter]] = [list(model.parameters())]
         self.frozen: list[nn.Module] = []
         self.schedule: Schedule = constant
+        self.epoch_offset = 0  # epochs of the history that Lightning's counter does not know of
         self.describe: Callable[[], dict[str, Any]] = dict
         self.keep_callback_states = False  # True where a fit that was cut off goes on
         self.val_row: dict[str, float] = {}
@@ -101,6 +103,11 @@ class TaskModule(LightningModule):
         self.steps_an_epoch: int | None = None  # None where the loader does not tell
 
     # By what epochs are compared
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that runs, from 0, over all fits; Lightning's counter begins where its state does."""
+        return self.current_epoch + self.epoch_offset
 
     @property
     def monitor(self) -> tuple[str, bool]:
@@ -169,7 +176,7 @@ class TaskModule(LightningModule):
         self.train()
         for module in self.frozen:
             module.eval()
-        seed_epoch(self.seed, self.current_epoch, self.global_rank)
+        seed_epoch(self.seed, self.epoch, self.global_rank)
         self.step, self._began, self.val_row, self._unchecked = 0, time.perf_counter(), {}, []
         optimizer: Any = self.optimizers()
         optimizer.optimizer.zero_grad()  # of a loader of unknown length the last window may have been left open
@@ -200,24 +207,28 @@ class TaskModule(LightningModule):
             return
         if self.schedule is not constant:
             self._set_rates(optimizer)
-        if self.clip is not None:
-            self._clip(optimizer)
         optimizer.step()
         optimizer.optimizer.zero_grad()
 
     def _set_rates(self, optimizer: Any) -> None:
-        steps = self.steps_an_epoch or 1
-        done = (self.current_epoch - self.plan.first) * steps + self.step - 1
-        factor = self.schedule(min(1.0, done / max(1, (self.plan.last - self.plan.first) * steps - 1)))
+        epochs, steps = self.plan.last - self.plan.first, self.steps_an_epoch
+        if steps is None:  # not known before the first epoch is through: the rate changes with the epochs
+            progress = (self.epoch - self.plan.first) / epochs
+        else:
+            progress = ((self.epoch - self.plan.first) * steps + self.step - 1) / max(1, epochs * steps - 1)
+        factor = self.schedule(min(1.0, progress))
         for group, rate in zip(optimizer.param_groups, self._rates):
             group["lr"] = rate * factor
 
-    def _clip(self, optimizer: Any) -> None:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.clip is None:
+            return
+        # Under fp16 Lightning unscales before this hook, but for fused optimizers, which unscale by themselves later;
+        # Lightning's own clip_gradients refuses those.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None:
-            scaler.unscale_(optimizer.optimizer)
-        # Not Lightning's clip_gradients: it refuses fused optimizers under fp16, which unscale_ has made safe here.
-        nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), self.clip)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip)
 
     # Sums, read once an epoch
 
@@ -239,7 +250,7 @@ class TaskModule(LightningModule):
             first = int(torch.isfinite(values).logical_not().nonzero()[0])
             step = self.step - len(values) + first + 1
             raise NonFiniteLossError(
-                f"The loss must stay finite. It became {values[first].item()} in epoch {self.current_epoch + 1}, batch {step} of "
+                f"The loss must stay finite. It became {values[first].item()} in epoch {self.epoch + 1}, batch {step} of "
                 f"{self.steps_an_epoch or '?'}. The weights of the last whole epoch are back in place. Try a lower lr "
                 f"(it was {self.plan.lr:.2g}), clip=1.0, precision='32-true', or look for extreme values in the data."
             )
@@ -264,7 +275,7 @@ class TaskModule(LightningModule):
         seconds = time.perf_counter() - self._began
         optimizer: Any = self.optimizers()
         rate = optimizer.param_groups[-1]["lr"]
-        row = {"epoch": self.current_epoch + 1, **row, **self.val_row, "lr": rate, "seconds": round(seconds, 3)}
+        row = {"epoch": self.epoch + 1, **row, **self.val_row, "lr": rate, "seconds": round(seconds, 3)}
         self.history.append(row)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_history_row"):
@@ -274,6 +285,8 @@ class TaskModule(LightningModule):
         values: dict[str, Any] = {f"{prefix}loss": loss.compute()}
         for name, metric in metrics.items():
             value = metric.compute()
+            if isinstance(value, Tensor) and value.numel() > 1:  # one value a class, say
+                value = {f"{name}_{i}": v for i, v in enumerate(value.flatten())}
             values |= {f"{prefix}{k}": v for k, v in value.items()} if isinstance(value, dict) else {f"{prefix}{name}": value}
         for each in (loss, *metrics.values()):
             each.reset()

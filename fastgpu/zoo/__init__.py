@@ -119,7 +119,8 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
             `{"kind": "text", "vocabulary": int, "max_length": int, "pad": int}` or
             `{"kind": "table", "numbers": int, "cardinalities": (int, ...)}`.
         outputs: how many numbers an item gets.
-        pretrained: False never looks for weights, True insists on them, `"auto"` takes them where they can be had.
+        pretrained: False never looks for weights, True insists on them, `"auto"` takes them where they can be had;
+            `"layout"` builds what pretrained weights would go into, without them, for weights that were saved.
 
     Returns:
         The network, called with the input's columns in order, `(batch, outputs)` logits out, and what was decided.
@@ -145,7 +146,7 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
             f"The architecture has to take the data. {name} takes {' or '.join(entry.inputs)}, the data are {facts['kind']}. "
             f"For these: {others}."
         )
-    if pretrained and not entry.pretrained:
+    if pretrained and pretrained != "layout" and not entry.pretrained:
         from fastgpu.zoo.pretrained import weights_file
 
         _, note = weights_file(name, pretrained)

@@ -22,6 +22,7 @@ class Built:
         size: `(height, width)` that pictures are resized to before the network, None where they stay.
         mean: channel means the network's weights were trained with (scale 0 to 1), None: use the data's.
         std: channel standard deviations, likewise.
+        pretrained: whether pretrained weights were loaded; the network's layout may depend on it.
         head: dotted name of the last layer, `""` where the whole network is trained at once.
         notes: what was decided, each one line, printed once.
     """
@@ -30,6 +31,7 @@ class Built:
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    pretrained: bool = False
     head: str = ""
     notes: tuple[str, ...] = ()
 
@@ -65,7 +67,7 @@ class Family:
         names: lists the names, at call time.
         entry: name -> its facts.
         build: `build(name, facts, outputs, pretrained) -> Built`; `facts` come from `Input.facts()`, `outputs` is how
-            many numbers an item gets, `pretrained` is False, True or `"auto"`.
+            many numbers an item gets, `pretrained` is False, True, `"auto"`, or `"layout"`: as if weights had been loaded, but without them.
     """
 
     names: Callable[[], list[str]]

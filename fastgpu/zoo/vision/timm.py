@@ -43,7 +43,8 @@ def entry(name: str) -> Entry:
 def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
     """Build an architecture for pictures of `facts["size"]` with `facts["channels"]`; see `small_images` for the size."""
     config, channels, size = _config(name), facts["channels"], tuple(facts["size"])
-    weights, note = weights_file(name, pretrained, hub=config.hf_hub_id or "", url=config.url or "")
+    rebuilt = pretrained == "layout"
+    weights, note = weights_file(name, False if rebuilt else pretrained, hub=config.hf_hub_id or "", url=config.url or "")
     # Trials draw no random numbers, so that a seed gives the same weights whatever was tried.
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         plain = _create(name, channels, outputs)
@@ -58,7 +59,7 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
             small_images.undo(net, steps[: fit.undo])
             return small_images.gives_scores(net, channels, fit.size, outputs)
 
-        fit, resizing = small_images.choose(name, size, shape, weights is not None, works)
+        fit, resizing = small_images.choose(name, size, shape, weights is not None or rebuilt, works)
     net = _create(name, channels, outputs, fit.size if fit.img_size else None, weights)
     small_images.undo(net, steps[: fit.undo])
     return Built(
@@ -66,6 +67,7 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
         size=fit.size if fit.size != size else None,
         mean=_per_channel(config.mean, channels) if weights else None,
         std=_per_channel(config.std, channels) if weights else None,
+        pretrained=weights is not None,
         head=_head(net, config.classifier),
         notes=tuple(n for n in (note, resizing) if n),
     )
