@@ -70,16 +70,16 @@ def open_data(
     task_name = settings.task if settings.task != "auto" else source.task or infer_task(source)
     if settings.task == "auto":
         notes.append(f"task: {task_name}")
-    whole = source.splits["train"]
-    if whole.y is None:
+    targets = source.splits["train"].y
+    if targets is None:
         raise DataError(f"Training needs targets. {source.name} has none. Give target='column', or (x, y).")
     classes = source.classes
     if task is None:
         # Before our own split: a class of few items may fall into the held-out part alone.
-        classes = getattr(TASKS[task_name].fit(whole.y, classes=classes, target=source.target), "classes", None)
+        classes = getattr(TASKS[task_name].fit(targets, classes=classes, target=source.target), "classes", None)
     source = _with_validation(source, task_name, settings, notes)
     train = source.splits["train"]
-    task = task or TASKS[task_name].fit(train.y, classes=classes, target=source.target)
+    task = task or TASKS[task_name].fit(np.asarray(train.y), classes=classes, target=source.target)
     options: dict[str, Any] = {"tokenizer": settings.tokenizer} if settings.tokenizer is not None else {}
     if options and source.kind != "text":
         raise ArgumentError(f"tokenizer= goes with text. These data are of the kind {source.kind!r}. Leave it out.")
