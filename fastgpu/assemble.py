@@ -143,7 +143,7 @@ def _with_validation(raw: Raw, task: str, settings: Settings, notes: list[str]) 
     if "val" in raw.splits or not settings.validation_split:
         return raw
     kept, held, said = split(
-        raw.splits["train"], settings.validation_split, settings.seed, stratify=task in ("classification", "multilabel")
+        raw.splits["train"], settings.validation_split, settings.seed, stratify=TASKS[task].stratify
     )
     notes += said
     return dataclasses.replace(raw, splits={**raw.splits, "train": kept, "val": held})

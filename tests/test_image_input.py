@@ -110,7 +110,7 @@ def test_augmentation_shifts_and_mirrors():
     preparation = input.preparation()
     batch = preparation(input.encode(GREY).gather(torch.arange(20)))
     torch.manual_seed(0)
-    varied = preparation.augment(batch)["image"]
+    varied = preparation.augment(batch, {})[0]["image"]
     assert varied.shape == batch["image"].shape
     assert not torch.equal(varied, batch["image"])
     # Nothing is invented: every value stood in the picture, or is the padding.

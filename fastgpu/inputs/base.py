@@ -35,9 +35,9 @@ class Preparation(nn.Module):
         """Prepare a batch: keys stay, values become what the network takes. Called in training and in evaluation."""
         return x
 
-    def augment(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Vary a prepared batch at random; called in training only, when augmentation is on."""
-        return x
+    def augment(self, x: dict[str, Tensor], y: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Vary a prepared batch at random, targets with it; called in training only, when augmentation is on."""
+        return x, y
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

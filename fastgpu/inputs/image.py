@@ -53,7 +53,7 @@ class ImagePreparation(Preparation):
             image = image.contiguous(memory_format=torch.channels_last)
         return {**x, "image": image}
 
-    def augment(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+    def augment(self, x: dict[str, Tensor], y: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Mirror half of the pictures, and shift each by up to an eighth of its size (He et al. 2016, section 4.2)."""
         image = x["image"]
         count, _, height, width = image.shape
@@ -67,7 +67,7 @@ class ImagePreparation(Preparation):
         columns = left + torch.arange(width, device=image.device)[None, None, :]
         item = torch.arange(count, device=image.device)[:, None, None]
         shifted = padded.permute(0, 2, 3, 1)[item, rows, columns].permute(0, 3, 1, 2)
-        return {**x, "image": shifted}
+        return {**x, "image": shifted}, y
 
 
 @INPUTS.register("image")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
+from fastgpu.errors import ModelError
 from fastgpu.registry import Registry
 
 __all__ = ["TASKS", "Task"]
@@ -29,6 +30,10 @@ class Task(ABC):
     name: ClassVar[str]
     default_loss: ClassVar[str]
     default_metrics: ClassVar[tuple[str, ...]]
+    output: ClassVar[str] = "class"
+    """What one of the network's outputs stands for, in the words of an error."""
+    stratify: ClassVar[bool] = False
+    """Whether an automatic split keeps the share of each target value."""
     monitor: ClassVar[str]
     """The metric by which the best epoch is chosen, of `metrics()`; its own `higher_is_better` gives the direction."""
 
@@ -79,6 +84,19 @@ class Task(ABC):
         """One forward pass with its loss; `loss` is called only where the library does not own it."""
         out = model(x, y)
         return out, (out["loss"] if "loss" in out else loss(out["logits"], y["target"]))
+
+    def check_outputs(self, out: Mapping[str, Tensor]) -> None:
+        """Refuse in one line what a network gave for a first small batch, where this task cannot use it.
+
+        Raises:
+            ModelError: the network gives another number of outputs than the task needs.
+        """
+        logits = out.get("logits")
+        if logits is not None and (logits.ndim != 2 or logits.shape[1] != self.outputs):
+            raise ModelError(
+                f"The network must give (items, {self.outputs}) numbers, one for each {self.output}. "
+                f"It gave {tuple(logits.shape)}. Change its last layer."
+            )
 
     def metric_inputs(self, out: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What a metric is updated with, both `(b, ...)` and detached."""

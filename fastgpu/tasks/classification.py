@@ -35,6 +35,7 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     default_loss: ClassVar[str] = "cross_entropy"
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "accuracy"
 
     classes: tuple[str | int, ...]

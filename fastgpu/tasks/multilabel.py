@@ -37,6 +37,7 @@ class Multilabel(Task):
     name: ClassVar[str] = "multilabel"
     default_loss: ClassVar[str] = "bce_with_logits"
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
+    stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "f1"
 
     classes: tuple[str | int, ...]

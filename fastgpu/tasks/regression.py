@@ -41,6 +41,7 @@ class Regression(Task):
     name: ClassVar[str] = "regression"
     default_loss: ClassVar[str] = "mse"
     default_metrics: ClassVar[tuple[str, ...]] = ("mae", "r2")
+    output: ClassVar[str] = "target"
     monitor: ClassVar[str] = "mae"
 
     target: tuple[str, ...] = ()
@@ -96,6 +97,11 @@ class Regression(Task):
         logits, target = _wide(out["logits"]), y["target"]
         # (b,) against (b, 1) would broadcast to (b, b).
         return out, loss(logits.reshape(target.shape), target.to(logits.dtype))
+
+    def check_outputs(self, out: Mapping[str, Tensor]) -> None:
+        logits = out.get("logits")
+        if logits is not None and not (self.outputs == 1 and logits.ndim == 1):  # one target may come as (items,)
+            super().check_outputs(out)
 
     def decode(self, out: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"values": self._values(out["logits"])}

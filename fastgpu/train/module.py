@@ -184,11 +184,11 @@ class TaskModule(LightningModule):
     # One step
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        x = self.preparation(batch["x"])
+        x, y = self.preparation(batch["x"]), batch["y"]
         if self.augment:
-            x = self.preparation.augment(x)
+            x, y = self.preparation.augment(x, y)
         losses, seen = [], []
-        for x_step, y_step in split_steps(x, batch["y"], batch["sizes"]):
+        for x_step, y_step in split_steps(x, y, batch["sizes"]):
             out, loss = self.task.step(self.model, x_step, y_step, self.loss)
             self._learn(loss * batch["weight"] if "weight" in batch else loss)
             losses.append(loss.detach())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from fastgpu.data.loaders import Batch
@@ -45,16 +43,7 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
     finally:
         for each, training in modes:
             each.training = training
-    _check_outputs(module, out, loss)
-
-
-def _check_outputs(module: TaskModule, out: dict[str, Any], loss: torch.Tensor) -> None:
-    logits = out.get("logits")
-    classes = getattr(module.task, "classes", None)
-    if logits is not None and classes and (logits.ndim != 2 or logits.shape[1] != len(classes)):
-        raise ModelError(
-            f"The network must give (items, {len(classes)}) numbers, one for each class. It gave {tuple(logits.shape)}. Change its last layer."
-        )
+    module.task.check_outputs(out)
     if loss.ndim:
         raise ModelError(f"A loss must be one number. It has the shape {tuple(loss.shape)}. Use reduction='mean'.")
 
