@@ -168,6 +168,8 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
         else:
             which += f"last; epoch {int(best['epoch'])} was better, but its weights are not in this run"
         learner.say(f"weights: {which}; run folder {learner.run_dir}")
+    if last is not None and last < module.plan.last and not trainer.interrupted:
+        learner.say(f"stopped after epoch {last} of {module.plan.last}: {module.stopped or 'max_time or a callback ended the fit'}")
     if trainer.interrupted:
         learner.say(f"interrupted: the epoch in progress is dropped; fit({module.plan.last - (last or module.plan.first)}) goes on")
 

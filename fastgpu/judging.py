@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from fastgpu.assemble import open_data
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.module import DataModule
+from fastgpu.data.raw import SPLITS
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
 from fastgpu.errors import DataError
 from fastgpu.results import Results
@@ -106,11 +107,10 @@ def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
 
 
 def _split_to_judge(learner: Learner, data: Any) -> Split:
-    splits = learner.data.splits
     if data is None:
         return learner.data.judged()
-    if isinstance(data, str) and data in splits:
-        return splits[data]
+    if isinstance(data, str) and data in SPLITS:
+        return learner.data.split(data)
     if isinstance(data, (DataLoader, Dataset)):
         return _of_loader(learner, LoaderSplit(data, learner.data.task.encode))
     opened = open_raw(learner, data)
@@ -143,8 +143,8 @@ def open_raw(learner: Learner, data: Any) -> DataModule:
 def _split_to_predict(learner: Learner, items: Any) -> Split:
     if items is None:
         return learner.data.judged()
-    if isinstance(items, str) and items in learner.data.splits:
-        return learner.data.splits[items]
+    if isinstance(items, str) and items in SPLITS:
+        return learner.data.split(items)
     if isinstance(items, (DataLoader, Dataset)):
         return _of_loader(learner, LoaderSplit(items))
     input = learner.data.input

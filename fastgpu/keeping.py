@@ -113,14 +113,17 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
     if isinstance(plan.schedule, dict):
         raise CheckpointError(f"A schedule that is a function is not saved. Train the {plan.last - done} epochs left with fit(..., schedule=...).")
     if done >= plan.last:
-        raise CheckpointError(f"There is nothing to resume: {file} is of a fit that ended, {done} of {plan.last} epochs. Call fit without resume.")
+        raise CheckpointError(
+            f"There is nothing to resume: {file} is of a fit that ended, {done} of {plan.last} epochs. "
+            "Learner.load(run, data).fit(epochs) trains it further."
+        )
     _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
     learner.history = History(saved.facts["history"])
     learner.state_file, learner.epoch_offset = file, saved.facts["epoch_offset"]
     learner.weights_epoch = saved.facts["weights_epoch"]
     learner.run_folder.go_on_in(file.parent.parent)
     learner.remember_weights()
-    learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}")
+    learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}; epochs and schedule are those of that fit")
     return plan
 
 

@@ -18,11 +18,12 @@ from fastgpu.assemble import architecture_name, assemble
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain
+from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
 from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
-from fastgpu.recipe import check_recipe, choose_lr, class_weights, make_module
+from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
 from fastgpu.train.groups import freeze_to_head
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
@@ -141,7 +142,7 @@ class Learner:
         source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
         self.pretrained = built.pretrained
         self._take(module, built.net, built.head, source)
-        for note in (*self.hardware.notes, *notes):
+        for note in (*self.hardware.notes, *notes, describe_recipe(self)):
             self.say(note)
 
     def _start(self, settings: Settings, architecture: str | nn.Module, callbacks: Any, logger: Any) -> None:
@@ -167,6 +168,9 @@ class Learner:
         name = self.settings.name or f"{self.architecture}-{data.name}"
         self.run_folder = RunFolder(self.settings.out, name, self.arguments())
         self.log_rows = LogRows(self._loggers, self.run_folder)
+
+    def __repr__(self) -> str:
+        return f"Learner({self.architecture!r}, {self._source!r}): {len(self.history)} epochs trained, {self.data.task.describe()}"
 
     # Train
 
@@ -195,8 +199,8 @@ class Learner:
             callbacks: further callbacks, for this fit.
             patience: epochs without improvement after which this fit ends; None: the learner's.
             max_time: seconds after which this fit ends; None: the learner's.
-            resume: a run folder or checkpoint whose cut-off fit is to be finished, or True for this architecture's and
-                data's newest run; the epochs and schedule are those of that fit.
+            resume: a run folder or checkpoint whose cut-off fit is to be finished, or True for the newest run of this
+                name (architecture and data, where none was given); epochs and schedule are those of that fit.
 
         Returns:
             The history of this fit; `learn.history` is the whole.
@@ -238,6 +242,8 @@ class Learner:
         first, callbacks = len(self.history), _several(callbacks)
         base_lr = self.lr if base_lr is None else base_lr
         self.history.interrupted = False
+        if not self.pretrained and not self.history.rows:
+            self.say(f"fine_tune: {self.architecture} starts from random weights; pretrained='auto' gives it trained ones")
         if freeze_epochs:
             plan = self._plan(freeze_epochs, base_lr, "one_cycle")
             trained = [p for p in self.module.parameters() if p.requires_grad]
@@ -329,7 +335,8 @@ class Learner:
         from lightning.pytorch.utilities import rank_zero_only
 
         if self.settings.verbose and getattr(rank_zero_only, "rank", 0) == 0:
-            print(line)
+            with unbroken():
+                print(line, flush=True)
 
     def refuse_missing(self) -> None:
         """After `load`: say what of the user's own objects is needed again before a loss can be computed."""

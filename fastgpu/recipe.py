@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastgpu.learner import Learner
     from fastgpu.tasks.base import Task
 
-__all__ = ["check_recipe", "choose_lr", "class_weights", "make_module"]
+__all__ = ["check_recipe", "choose_lr", "class_weights", "describe_recipe", "make_module"]
 
 
 def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
@@ -52,6 +52,16 @@ def choose_lr(settings: Settings) -> float:
     if not is_auto(settings.lr):
         return float(settings.lr)
     return optimizers.default_lr(_optimizer(settings))
+
+
+def describe_recipe(learner: Learner) -> str:
+    """What `"auto"` became, in one line."""
+    module, settings = make_module(learner), learner.settings
+    loss = learner.data.task.default_loss if is_auto(settings.loss) else settings.loss
+    optimizer = _optimizer(settings)
+    named = [each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__) for each in (loss, optimizer)]
+    where = f"{learner.hardware.precision} on {learner.hardware.accelerator}"
+    return f"loss: {named[0]}; metrics: {', '.join(module.train_metrics) or 'none'}; optimizer: {named[1]}, lr {learner.lr:g}; {where}"
 
 
 def make_module(learner: Learner) -> TaskModule:

@@ -103,7 +103,7 @@ MISTAKES = {
     "weights of another program": (lambda L, w: Learner.load(plain_safetensors(w)), "holds weights alone"),
     "another architecture": (lambda L, w: Learner.load(L().save(w / "s"), architecture="resnet18"), "saved from 'mlp'. 'resnet18' was asked"),
     "another network": (lambda L, w: Learner.load(L().save(w / "s"), architecture=flat(4)), "differ in .* weights, for example"),
-    "data needed": (lambda L, w: Learner.load(L().save(w / "s")).fit(), "loaded without data"),
+    "data needed": (lambda L, w: Learner.load(L().save(w / "s")).fit(), "was loaded without"),
     "save over a folder": (lambda L, w: L().save(w), "is a folder or a device"),
     "picture to predict": (lambda L, w: L().predict("nothing.png"), "nothing.png .no such file"),
     "thing to predict": (lambda L, w: L().predict(3), "Pictures to predict are files, PIL images or arrays. int came"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -74,3 +75,23 @@ def test_a_notebook_gets_one_table_that_is_updated(tmp_path):
     assert "3/3" in html
     assert any("image/png" in o.get("data", {}) for o in notebook.cells[2].outputs)
     assert len(nbformat.writes(notebook)) < 200_000
+
+
+def test_training_goes_on_when_nobody_reads_any_more(out):
+    """`fastgpu fit ... | head -2`"""
+    code = f"from fastgpu import Learner; Learner('mlp', 'digits', out={str(out)!r}, name='run').fit(40)"
+    process = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() == 0, errors
+    assert len((out / "run" / "history.csv").read_text().splitlines()) == 41
+    assert "Broken" not in errors
+
+
+def test_a_fit_says_why_it_ended_early(digits, out, capsys):
+    learn = Learner("mlp", digits, out=out, lr=1e-12)
+    learn.fit(9, patience=2)
+    assert "stopped after epoch 3 of 9: 2 epochs without a better val_accuracy (patience)" in capsys.readouterr().out
+    assert repr(learn).startswith("Learner('mlp', 'arrays'): 3 epochs trained")

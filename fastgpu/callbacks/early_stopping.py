@@ -51,3 +51,4 @@ class EarlyStopping(Callback):
         best = module.history.since(module.plan.first).best(key, higher_is_better=higher)
         if best is not None and row["epoch"] - best["epoch"] >= self.patience:
             trainer.should_stop = True
+            module.stopped = f"{self.patience} epochs without a better {key} (patience)"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lightning.pytorch import Callback, Trainer
 
 from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.console import unbroken
 from fastgpu.history import History
 
 __all__ = ["Progress"]
@@ -33,12 +34,15 @@ class Progress(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self._display is not None and time.monotonic() - self._shown > REFRESH_SECONDS:
             self._shown = time.monotonic()
-            self._display.batch(pl_module.epoch + 1, pl_module.step, pl_module.steps_an_epoch)
+            with unbroken():
+                self._display.batch(pl_module.epoch + 1, pl_module.step, pl_module.steps_an_epoch)
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
         if self._display is not None:
-            self._display.row(module.history.since(module.plan.first))
+            with unbroken():
+                self._display.row(module.history.since(module.plan.first))
+                sys.stdout.flush()
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if self._display is not None:
@@ -56,12 +60,11 @@ class _Lines:
     """Rows as lines; on a terminal with a bar for the epoch that runs."""
 
     def __init__(self, epochs: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.epochs = epochs
         # A log has no width of its own; the rows must not be folded there.
-        self.console = Console(width=None if sys.stdout.isatty() else 200)
+        self.console = _console(width=None if sys.stdout.isatty() else 200)
         self.bar: Any = None
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -86,6 +89,17 @@ class _Lines:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+
+def _console(width: int | None) -> Any:
+    """A rich console that leaves a broken pipe to `unbroken`; rich's own would end the process."""
+    from rich.console import Console
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Patient(width=width)
 
 
 class _Notebook:

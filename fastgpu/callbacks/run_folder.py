@@ -67,6 +67,13 @@ class RunFolder(Callback):
                 raise RunFolderError(f"history.csv must be written to {self.path}. It could not be: {error.strerror}.") from None
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._plot(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and self.made:
+            self._plot(trainer, pl_module)
+
+    def _plot(self, trainer: Trainer, pl_module: Any) -> None:
         if trainer.is_global_zero and len(pl_module.history):
             pl_module.history.plot().savefig(self.path / "history.png", dpi=110)
 

@@ -74,9 +74,10 @@ class DataModule(LightningDataModule):
         Raises:
             DataError: the data have no such split.
         """
+        if not self.splits:
+            raise DataError("This needs data. The learner was loaded without. Give Learner.load(path, data=...), or hand the data to the call.")
         if name not in self.splits:
-            have = ", ".join(self.splits) or "none: this learner was loaded without data; give Learner.load(path, data=...)"
-            raise DataError(f"This needs a {name} split. The data have: {have}.")
+            raise DataError(f"This needs a {name} split. The data have: {', '.join(self.splits)}.")
         return self.splits[name]
 
     def train_dataloader(self) -> Any:

@@ -62,6 +62,7 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial, metadata={"fastgpu": header, "digest": _digest(tensors, header)})
+        partial.chmod(0o666 & ~_umask())  # safetensors' files are readable by their owner alone
         os.replace(partial, path)
     except Exception as error:  # safetensors reports a full disk as an error of its own
         with contextlib.suppress(OSError):
@@ -83,7 +84,7 @@ def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
 
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"A saved learner is one file. There is none at {path}. Check the path.")
+        raise CheckpointError(f"A saved learner is a file or a run folder. There is none at {path}. Check the path; runs are in runs/ by default.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -133,6 +134,12 @@ class LearnerCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # there is no way to read it without setting it
+    os.umask(mask)
+    return mask
 
 
 def _untied(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -76,7 +76,8 @@ def _devices(devices: Any) -> tuple[str, Any, list[str]]:
     indices = [devices - 1] if isinstance(devices, int) and devices > 0 else list(devices) if not isinstance(devices, int) else [0]
     if best != "cpu":
         _refuse_missing(best, best, max(indices))
-    return best, devices, []
+    count = devices if isinstance(devices, int) else len(devices)
+    return best, devices, [f"devices: {count} processes on the CPU, each with batches of its own"] if best == "cpu" and count > 1 else []
 
 
 def _refuse_missing(name: str, best: str, index: int) -> None:
