@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from comparing import heed_interrupts
 from PIL import Image
 
 from fastgpu.cli import main
@@ -197,7 +198,7 @@ def test_help_version_and_wrong_calls_load_no_torch():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed():
-    process = subprocess.Popen([*RUN, "fit", "mlp", "digits", "--epochs", "3000"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*RUN, "fit", "mlp", "digits", "--epochs", "3000"], stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     assert process.stdout is not None
     lines = []
     for line in process.stdout:

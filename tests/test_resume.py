@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from comparing import same_weights
+from comparing import heed_interrupts, same_weights
 
 from fastgpu import Learner
 from fastgpu.errors import CheckpointError
@@ -107,7 +107,7 @@ whole = Learner("mlp", data, out=sys.argv[1], verbose=False)
 whole.fit(5)
 print("same", all(torch.equal(a, b) for a, b in zip(whole.module.parameters(), learn.module.parameters())))
 """
-    done = python(code, out, 0 if first_epoch else 2)
+    done = python(code, out, 0 if first_epoch else 2, preexec_fn=heed_interrupts)
     assert done.returncode == 0, done.stderr
     rows = 0 if first_epoch else 2
     assert f"interrupted: the epoch in progress is dropped; fit({5 - rows}) goes on" in done.stdout
