@@ -142,12 +142,12 @@ def main() -> None:
             (x, y), (x[:3840], y[:3840]), epochs=3, rounds=options.rounds, wall=options.wall,
         )
     if options.only != "mlp":
-        x, y = torch.randn(640, 3, 32, 32), torch.randint(0, 10, (640,))
+        x, y = torch.randn(1280, 3, 32, 32), torch.randint(0, 10, (1280,))
         facts = {"kind": "image", "channels": 3, "size": (32, 32)}
         run(
             "ResNet-18 on 32x32",
             lambda: zoo.build("resnet18", facts, 10, False).net,
-            (x, y), (x[:128], y[:128]), epochs=1, rounds=max(1, options.rounds - 2), wall=options.wall,
+            (x, y), (x[:128], y[:128]), epochs=1, rounds=max(1, options.rounds // 2), wall=options.wall,
         )
 
 

@@ -39,9 +39,11 @@ def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence
             raise ArgumentError(f"A logger is a name or a Lightning Logger. {type(name).__name__} came. Known names: {', '.join(TRACKERS)}.")
     if isinstance(settings.optimizer, str) and settings.optimizer != "auto":
         optimizers.by_name(settings.optimizer)
-    if isinstance(settings.loss, str) and settings.loss not in ("auto", *losses.LOSSES):
-        raise UnknownNameError("loss", settings.loss, losses.LOSSES)
-    known = {name for task in TASKS for name in metrics.names(task)}
+    # A task of the user's own may have losses and metrics beside those of the tables.
+    known_losses = {*losses.LOSSES, *(task.default_loss for task in TASKS.values())}
+    if isinstance(settings.loss, str) and settings.loss not in ("auto", *known_losses):
+        raise UnknownNameError("loss", settings.loss, known_losses)
+    known = {name for name, task in TASKS.items() for name in (*metrics.names(name), *task.default_metrics)}
     for name in _list(settings.metrics):
         if isinstance(name, str) and name not in ("auto", *known):
             raise UnknownNameError("metric", name, known)
