@@ -142,7 +142,7 @@ def main() -> None:
             (x, y), (x[:3840], y[:3840]), epochs=3, rounds=options.rounds, wall=options.wall,
         )
     if options.only != "mlp":
-        x, y = torch.randn(1280, 3, 32, 32), torch.randint(0, 10, (1280,))
+        x, y = torch.randn(640, 3, 32, 32), torch.randint(0, 10, (640,))
         facts = {"kind": "image", "channels": 3, "size": (32, 32)}
         run(
             "ResNet-18 on 32x32",
