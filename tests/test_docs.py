@@ -85,6 +85,7 @@ def test_readme_names_every_verb_of_the_learner():
 
 
 @pytest.mark.parametrize("path", [_parameter(p) for p in sorted((ROOT / "examples").glob("*.py"))])
-def test_example_runs(path, tmp_path, monkeypatch):
+def test_example_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(path))
+    assert "accuracy" in (shown := capsys.readouterr().out) or "mae" in shown, "an example shows what was learnt"

@@ -14,8 +14,6 @@ __all__ = ["fit"]
 
 OF_LEARNER = keywords("__init__")
 OF_FIT = {name: keyword for name, keyword in keywords("fit").items() if name not in OF_LEARNER}
-# What a run's args.yaml holds beside keywords: found out by the Learner, not asked of it.
-FOUND_OUT = {"head"}
 
 INTERRUPTED = 130
 
@@ -77,10 +75,10 @@ def _read(path: str) -> dict[str, Any]:
         raise ArgumentError(f"--config must hold names and values. {path} holds none. Give for example a run's args.yaml.")
     known = {"architecture", "data", *OF_LEARNER, *OF_FIT}
     for name, value in found.items():
-        if name not in known | FOUND_OUT:
+        if name not in known:
             raise UnknownNameError(f"argument in {path}:", name, known)
         if isinstance(value, dict) and set(value) == {"object"}:
             raise ArgumentError(
                 f"A file holds names and numbers. In {path}, {name} was an object, {value['object']}. Take the line out."
             )
-    return {name: value for name, value in found.items() if name in known}
+    return found
