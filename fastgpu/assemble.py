@@ -13,13 +13,12 @@ from torch import nn
 from torch.utils.data import Dataset, random_split
 
 from fastgpu import zoo
-from fastgpu.config import Settings
+from fastgpu.config import KIND_OPTIONS, SOURCE_OPTIONS, Settings
 from fastgpu.data import sources
 from fastgpu.data.infer import infer_task
 from fastgpu.data.module import DataModule, from_raw, from_ready
 from fastgpu.data.raw import Raw
 from fastgpu.data.ready import Ready
-from fastgpu.data.splits import split
 from fastgpu.errors import ArgumentError, DataError
 from fastgpu.inputs import INPUTS, Input
 from fastgpu.tasks import TASKS, Task
@@ -36,30 +35,50 @@ def assemble(architecture: str | nn.Module, data: Any, settings: Settings) -> tu
         The data, the network, and what each `"auto"` became, one line each.
     """
     entry = _entry(architecture)  # a misspelt name is answered before any data are read
+    kinds: tuple[str, ...] = ()
     if settings.task != "auto":
         TASKS[settings.task]
+    if entry is not None:
+        kinds = entry.inputs
+        if settings.task != "auto":
+            zoo.check_task(entry, settings.task)
+        elif len(entry.tasks) == 1:
+            settings = dataclasses.replace(settings, task=entry.tasks[0])
     size = _size(settings.image_size) or (entry.size if entry else None)
     with own_randomness(settings.seed):
-        module, notes = open_data(data, settings, size=size)
+        module, notes = open_data(data, settings, size=size, kinds=kinds)
     with own_randomness(settings.seed):
         built = build_network(architecture, module, settings.pretrained)
     return module, built, [*notes, *module.notes, *built.notes]
 
 
 def open_data(
-    data: Any, settings: Settings, *, size: tuple[int, int] | None = None, input: Input | None = None, task: Task | None = None
+    data: Any,
+    settings: Settings,
+    *,
+    size: tuple[int, int] | None = None,
+    kinds: tuple[str, ...] = (),
+    input: Input | None = None,
+    task: Task | None = None,
 ) -> tuple[DataModule, list[str]]:
     """Data in any accepted form -> a DataModule.
 
     Args:
         size: `(height, width)` that the architecture asks for.
+        kinds: input kinds that the architecture takes; empty: any.
         input: an input kind that was fitted before; None: it is fitted to the training split.
         task: a task that was fitted before; None: likewise.
     """
+    if input is not None:
+        kinds = (input.kind,)
     source = sources.load(
         data,
         target=settings.target,
         task=None if settings.task == "auto" else settings.task,
+        kinds=kinds,
+        columns=settings.columns,
+        window=settings.window if input is None else getattr(input, "window", None),
+        stride=settings.stride,
         image_size=_size(settings.image_size),
         on_bad_item=settings.on_bad_item,
         data_dir=settings.data_dir,
@@ -67,25 +86,24 @@ def open_data(
     notes: list[str] = []
     if isinstance(source, Ready):
         return _from_ready(source, settings, task, notes), notes
-    task_name = settings.task if settings.task != "auto" else source.task or infer_task(source)
+    name = settings.task if settings.task != "auto" else source.task or infer_task(source)
     if settings.task == "auto":
-        notes.append(f"task: {task_name}")
-    targets = source.splits["train"].y
-    if targets is None:
-        raise DataError(f"Training needs targets. {source.name} has none. Give target='column', or (x, y).")
-    classes = source.classes
+        notes.append(f"task: {name}")
+    kind = TASKS[name]
+    source = _with_targets(source, kind)
     if task is None:
-        # Before our own split: a class of few items may fall into the held-out part alone.
-        classes = getattr(TASKS[task_name].fit(targets, classes=classes, target=source.target), "classes", None)
-    source = _with_validation(source, task_name, settings, notes)
+        classes = kind.classes_in(np.asarray(source.splits["train"].y), source.classes, source.target)
+        source = dataclasses.replace(source, classes=classes)
+    source = _with_validation(source, kind, settings, notes)
     train = source.splits["train"]
-    task = task or TASKS[task_name].fit(np.asarray(train.y), classes=classes, target=source.target)
-    options: dict[str, Any] = {"tokenizer": settings.tokenizer} if settings.tokenizer is not None else {}
-    if options and source.kind != "text":
-        raise ArgumentError(f"tokenizer= goes with text. These data are of the kind {source.kind!r}. Leave it out.")
+    targets = np.asarray(train.y)
     if input is not None and input.kind != source.kind:
         raise DataError(f"This learner takes data of the kind {input.kind!r}. {source.name} is of the kind {source.kind!r}.")
-    input = input or INPUTS[source.kind].fit(train.x, size=size, **options)
+    if input is None:
+        options = _options(settings, INPUTS[source.kind], kind)
+        input = INPUTS[source.kind].fit(train.x, size=size, **options[0], **kind.input_options(targets))
+        task = task or kind.fit(targets, classes=source.classes, target=source.target, input=input, **options[1])
+    task = task or kind.fit(targets, classes=source.classes, target=source.target, input=input)
     batch_size = _batch_size(settings, len(train), notes)
     module = from_raw(
         source, input=input, task=task, on_bad_item=settings.on_bad_item, batch_size=batch_size, seed=settings.seed
@@ -93,20 +111,39 @@ def open_data(
     return module, notes
 
 
+def _options(settings: Settings, input: type[Input], task: type[Task]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings that only some input kinds and tasks take: those given, for this kind and for this task.
+
+    Raises:
+        ArgumentError: one was given that neither takes.
+    """
+    given = {name: value for name in KIND_OPTIONS if (value := getattr(settings, name)) is not None}
+    for name in given:
+        if name not in (*input.options, *task.options, *SOURCE_OPTIONS):
+            who = [*(f"{k} data" for k, each in INPUTS.items() if name in each.options), *(k for k, each in TASKS.items() if name in each.options)]
+            raise ArgumentError(f"{name}= goes with {' or '.join(who)}. These are {input.kind} data for {task.name}. Leave it out.")
+    return {k: v for k, v in given.items() if k in input.options}, {k: v for k, v in given.items() if k in task.options}
+
+
+def _with_targets(raw: Raw, task: type[Task]) -> Raw:
+    """The source, checked for targets; where the task learns without, items count as 0, normal."""
+    bare = [name for name, items in raw.splits.items() if items.y is None]
+    if "train" in bare and task.needs_targets:
+        raise DataError(f"Training needs targets. {raw.name} has none. Give target='column', or (x, y).")
+    if task.needs_targets:
+        return raw
+    filled = {name: dataclasses.replace(raw.splits[name], y=np.zeros(len(raw.splits[name]), np.int64)) for name in bare}
+    return dataclasses.replace(raw, splits={**raw.splits, **filled})
+
+
 def build_network(architecture: str | nn.Module, data: DataModule, pretrained: bool | str) -> Built:
     """The network for these data; the data's input takes over what the network declares (size, mean, deviation)."""
-    facts, outputs = data.input.facts(), data.task.outputs
     if isinstance(architecture, str):
-        built = zoo.build(architecture, facts, outputs, pretrained)
+        built = zoo.build(architecture, data.input.facts(), data.task.facts(), pretrained)
     else:
-        built = zoo.wrap(architecture, facts, outputs)
-    declared: dict[str, Any] = {}
-    if built.size is not None:
-        declared["network_size"] = tuple(built.size)
-    if built.mean is not None and built.std is not None:
-        declared |= {"mean": tuple(built.mean), "std": tuple(built.std)}
-    if declared and data.input.kind == "image":
-        data.input = _replaced(data.input, declared)
+        built = zoo.wrap(architecture)
+    if built.declares and data.input.kind != "tensors":  # a loader of the user's own gives what it gives
+        data.input = data.input.declared(built.declares)
     return built
 
 
@@ -126,10 +163,6 @@ def _entry(architecture: Any) -> Any:
     return None
 
 
-def _replaced(input: Input, declared: dict[str, Any]) -> Input:
-    return dataclasses.replace(input, **declared)
-
-
 def _size(given: Any) -> tuple[int, int] | None:
     if given is None:
         return None
@@ -139,12 +172,10 @@ def _size(given: Any) -> tuple[int, int] | None:
     return pair[0], pair[1]
 
 
-def _with_validation(raw: Raw, task: str, settings: Settings, notes: list[str]) -> Raw:
+def _with_validation(raw: Raw, task: type[Task], settings: Settings, notes: list[str]) -> Raw:
     if "val" in raw.splits or not settings.validation_split:
         return raw
-    kept, held, said = split(
-        raw.splits["train"], settings.validation_split, settings.seed, stratify=TASKS[task].stratify
-    )
+    kept, held, said = task.split(raw.splits["train"], settings.validation_split, settings.seed)
     notes += said
     return dataclasses.replace(raw, splits={**raw.splits, "train": kept, "val": held})
 

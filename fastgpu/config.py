@@ -12,7 +12,13 @@ import numpy as np
 
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["Settings", "is_auto", "known_keywords", "plain"]
+__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "is_auto", "known_keywords", "plain"]
+
+SOURCE_OPTIONS = ("columns", "window", "stride")
+"""Settings that say how a file is read; those sources take them that need them."""
+
+KIND_OPTIONS = ("tokenizer", "sampling_rate", "positive", "quantile")
+"""Settings that only some input kinds or tasks take, named in their `options`."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +52,14 @@ class Settings:
     max_time: Any = None
     image_size: Any = None
     tokenizer: Any = None
+    sampling_rate: int | None = None
+    columns: Any = None
+    window: int | None = None
+    stride: int | None = None
+    positive: float | None = None
+    quantile: float | None = None
+    decode_every: int = 1
+    decode_batches: int | None = None
     workers: int = 0
     on_bad_item: str = "raise"
     data_dir: str | None = None
@@ -68,6 +82,13 @@ class Settings:
             ("validation_split", not self.validation_split or _share(self.validation_split), "None or a share between 0 and 1"),
             ("patience", self.patience is None or _whole(self.patience, 1), "None or a whole number of epochs, at least 1"),
             ("workers", _whole(self.workers, 0), "a whole number of processes, at least 0"),
+            ("columns", self.columns is None or isinstance(self.columns, dict), "None or a dict: what a column is -> its name"),
+            ("decode_every", _whole(self.decode_every, 1), "a whole number of epochs, at least 1"),
+            *(
+                (count, getattr(self, count) is None or _whole(getattr(self, count), 1), "None or a whole number, at least 1")
+                for count in ("sampling_rate", "window", "stride", "decode_batches")
+            ),
+            ("quantile", self.quantile is None or _share(self.quantile), "None or a share between 0 and 1"),
             ("seed", _whole(self.seed, 0), "a whole number, at least 0"),
             ("pretrained", isinstance(self.pretrained, bool) or is_auto(self.pretrained), "True, False or 'auto'"),
             ("name", self.name is None or isinstance(self.name, str), "None or a text"),

@@ -13,11 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastgpu.assemble import open_data
 from fastgpu.data.columns import Columns, TensorColumns
+from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
 from fastgpu.data.raw import SPLITS
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
 from fastgpu.errors import DataError
 from fastgpu.results import Results
+from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
 from fastgpu.train.reproducible import own_randomness
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from fastgpu.learner import Learner
 
-__all__ = ["evaluate", "predict", "run_predict", "summary"]
+__all__ = ["evaluate", "predict", "recommend", "run_predict", "summary"]
 
 
 def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
@@ -48,41 +50,49 @@ def predict(learner: Learner, items: Any = None) -> Results:
     if not len(split) and not isinstance(split, LoaderSplit):
         raise DataError("predict needs at least one item. None came.")
     predictions = run_predict(learner, split)
-    columns = learner.data.task.columns(predictions)
+    task, input = learner.data.task, learner.data.input
+    columns = task.columns(predictions)
 
     def draw(axes: Any, i: int) -> None:
-        learner.data.input.draw(axes, _columns(split, len(next(iter(predictions.values())))), i)
+        input.draw(axes, _columns(split, len(next(iter(predictions.values())))), i)
+        task.draw(axes, columns, i)
 
-    return Results(columns, names=learner.data.task.names, draw=draw, title=lambda i: learner.data.task.title(columns, i))
+    write = (lambda i, path: task.write(columns, i, path)) if task.writes else None
+    return Results(columns, names=task.names, draw=draw, title=lambda i: task.title(columns, i), write=write)
 
 
-def run_predict(learner: Learner, split: Split) -> dict[str, Tensor]:
-    """Decoded predictions as tensors on the CPU."""
+def run_predict(learner: Learner, split: Split) -> dict[str, Any]:
+    """Predictions on the CPU, in the order of the items: tensors, or lists of one value an item."""
     module = learner.task_module()
-    outs = _run(learner, module, split, "predict")
-    # Out of inference mode, so that users may do as they like with them.
-    decoded = {key: torch.cat([out[key] for out in outs]).cpu().clone() for key in outs[0]}
+    predictions = joined(_run(learner, module, split, "predict"))
     # Items of like length came together; back to the order given.
     lengths = split.x.lengths if isinstance(split, ColumnSplit) else None
     if lengths is not None:
         back = lengths.argsort(stable=True).argsort()
-        decoded = {key: value[back] for key, value in decoded.items()}
-    return decoded
+        predictions = {k: v[back] if isinstance(v, Tensor) else [v[i] for i in back.tolist()] for k, v in predictions.items()}
+    return predictions
+
+
+def recommend(learner: Learner, user: Any, k: int) -> Results:
+    """The items that suit a user best; see `Learner.recommend`."""
+    module = learner.task_module()
+    weight = next(learner.module.parameters())
+    with own_randomness(), torch.inference_mode():
+        return learner.data.task.recommend(module.to(weight.device).eval(), learner.data.input, user, k)
 
 
 def summary(learner: Learner, depth: int) -> ModelSummary:
     """Lightning's model summary of the network, with shapes from real items where there are any."""
     from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 
-    shown = _Shown(learner.module)
+    module = learner.task_module()
+    shown = _Shown(learner.module, module.model)
     split = next(iter(learner.data.splits.values()), None)
     if split is not None:
-        module, like = learner.task_module(), next(learner.module.parameters())
-        x = {k: v.to(like.device) for k, v in split.head(2)["x"].items()}
-        prepared = module.preparation.to(like.device)(x)
-        shown.example_input_array = tuple(
-            prepared[k].to(like.dtype) if prepared[k].is_floating_point() else prepared[k] for k in learner.data.input.keys if k in prepared
-        )
+        weight = next(learner.module.parameters())
+        batch = split.head(2)
+        x = like(module.preparation.to(weight.device)(like(batch["x"], weight)), weight)
+        shown.example_input_array = {"x": x, "y": like(batch["y"], weight)}
     with quiet(), own_randomness():
         return ModelSummary(shown, max_depth=depth)
 
@@ -90,12 +100,13 @@ def summary(learner: Learner, depth: int) -> ModelSummary:
 class _Shown(LightningModule):
     """The network alone, in the form that Lightning's summary takes."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, model: nn.Module) -> None:
         super().__init__()
         self.net = net
+        self._model = [model]  # in a list: it is no layer of its own
 
-    def forward(self, *x: Tensor) -> Any:
-        return self.net(*x)
+    def forward(self, x: dict[str, Any], y: dict[str, Any]) -> Any:
+        return self._model[0](x, y)
 
 
 def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:

@@ -200,7 +200,7 @@ def _network(architecture: Any, facts: dict[str, Any], data: DataModule, file: P
             f"Give it: Learner.load(path, architecture={facts['network']}(...))."
         )
     pretrained = "layout" if facts["pretrained"] else False
-    return zoo.build(facts["architecture"], data.input.facts(), data.task.outputs, pretrained).net
+    return zoo.build(facts["architecture"], data.input.facts(), data.task.facts(), pretrained).net
 
 
 def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> None:

@@ -45,9 +45,9 @@ class Learner:
     Args:
         architecture: a name of the zoo (`fastgpu.zoo.list_models()`) or any `torch.nn.Module`.
         data: a built-in sample (`"digits"`), a public data set (`"mnist"`, `"hf:<name>"`), a folder of pictures, a
-            CSV or Parquet file, a DataFrame, arrays `(x, y)` or `((x, y), (x_val, y_val))`, a `Dataset`,
+            CSV or Parquet file, an annotation file, a manifest of sounds, a DataFrame, arrays `(x, y)` or `((x, y), (x_val, y_val))`, a `Dataset`,
             `DataLoader`s, a `LightningDataModule`.
-        task: `"classification"`, `"multilabel"`, `"regression"`; `"auto"` reads it from the targets.
+        task: a name of `fastgpu.tasks.TASKS`; `"auto"` takes the architecture's where it has just one, else reads it from the targets.
         target: name of the target column of a table, or several.
         loss: a name (`fastgpu.losses.LOSSES`) or a module called with `(logits, target)`.
         metrics: names (`fastgpu.metrics`) or torchmetrics metrics; one or several.
@@ -73,6 +73,14 @@ class Learner:
         max_time: seconds after which a fit ends, or Lightning's `"DD:HH:MM:SS"`.
         image_size: pixels, or `(height, width)`, in which picture files are stored.
         tokenizer: a `tokenizers.Tokenizer` or the path of a `tokenizer.json`; None: one is trained on the texts.
+        sampling_rate: samples a second that sound is brought to; None: the network's own, else 16,000.
+        columns: what a column is -> its name, where it has no usual one: `{"user": "customer", "item": "sku"}`.
+        window: time steps of one item that is cut from a longer series; None: a whole run is an item.
+        stride: time steps from one window to the next; None: the window.
+        positive: rating from which an interaction counts as liked.
+        quantile: share of normal items whose score stays below the threshold of `"anomaly"`.
+        decode_every: epochs between validations that look at predictions, where making them is dear (translation, boxes).
+        decode_batches: batches of such a validation that are predicted; None: all.
         workers: processes that read a `Dataset` of the user's own.
         on_bad_item: `"raise"`, or `"skip"` unreadable items, naming and counting them.
         data_dir: folder for public data sets; None: `$FASTGPU_DATA` or the user's cache.
@@ -125,6 +133,14 @@ class Learner:
         max_time: Any = None,
         image_size: int | tuple[int, int] | None = None,
         tokenizer: Any = None,
+        sampling_rate: int | None = None,
+        columns: dict[str, str] | None = None,
+        window: int | None = None,
+        stride: int | None = None,
+        positive: float | None = None,
+        quantile: float | None = None,
+        decode_every: int = 1,
+        decode_batches: int | None = None,
         workers: int = 0,
         on_bad_item: str = "raise",
         data_dir: str | os.PathLike[str] | None = None,
@@ -291,6 +307,10 @@ class Learner:
     def predict(self, items: Any = None) -> Results:
         """Predict raw items: files, pictures, arrays, strings, rows; None: the val split. In the order given."""
         return judging.predict(self, items)
+
+    def recommend(self, user: Any, k: int = 10) -> Results:
+        """The `k` items that suit a user best and that the user has not seen, best first; for the task `"ranking"`."""
+        return judging.recommend(self, user, k)
 
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""

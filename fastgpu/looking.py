@@ -22,8 +22,14 @@ def show_batch(learner: Learner, n: int) -> Figure:
     from fastgpu.figures import grid
 
     x, y, n = _some(learner.data.split("train"), n)
-    truth = learner.data.task.truth(y)
-    return grid(n, lambda axes, i: learner.data.input.draw(axes, x, i), lambda i: learner.data.task.title(truth, i))
+    task = learner.data.task
+    truth = task.truth(y)
+
+    def draw(axes: Any, i: int) -> None:
+        learner.data.input.draw(axes, x, i)
+        task.draw(axes, truth, i)
+
+    return grid(n, draw, lambda i: task.title(truth, i))
 
 
 def show_results(learner: Learner, n: int) -> Figure:
@@ -33,11 +39,12 @@ def show_results(learner: Learner, n: int) -> Figure:
     task, split = learner.data.task, learner.data.judged()
     x, y, n = _some(split, n)
     predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
-    return grid(
-        n,
-        lambda axes, i: learner.data.input.draw(axes, x, i),
-        lambda i: f"{task.title(predicted, i)} (truth: {task.title(truth, i)})",
-    )
+
+    def draw(axes: Any, i: int) -> None:
+        learner.data.input.draw(axes, x, i)
+        task.draw(axes, predicted, i)
+
+    return grid(n, draw, lambda i: f"{task.title(predicted, i)} (truth: {task.title(truth, i)})")
 
 
 def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:

@@ -219,7 +219,7 @@ def _image_net(name: str, classes: int, channels: int, image_size: Pixels, pretr
 
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     built = zoo.build(name, {"kind": "image", "channels": channels, "size": size}, classes, pretrained)
-    if built.size is None:
+    if "network_size" not in built.declares:
         return built.net
     # In a loop of one's own nobody else resizes.
-    return nn.Sequential(nn.Upsample(built.size, mode="bilinear"), built.net)
+    return nn.Sequential(nn.Upsample(built.declares["network_size"], mode="bilinear"), built.net)

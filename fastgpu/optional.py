@@ -12,8 +12,16 @@ __all__ = ["EXTRAS", "available", "require"]
 
 EXTRAS: dict[str, str] = {
     "datasets": "data",
+    "faster_coco_eval": "vision",
     "pyarrow": "data",
+    "rtdl_revisiting_models": "tables",
+    "segmentation_models_pytorch": "vision",
+    "soundfile": "audio",
+    "soxr": "audio",
+    "tabm": "tables",
     "tensorboard": "tensorboard",
+    "torch_rechub": "recommend",
+    "transformers": "text",
 }
 """Optional package -> the extra of FastGPU that installs it."""
 

@@ -12,12 +12,12 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 from torchmetrics import Metric
 
-from fastgpu import losses, metrics, optimizers
+from fastgpu import optimizers
 from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.trackers import TRACKERS
 from fastgpu.config import Settings, is_auto
 from fastgpu.errors import ArgumentError, UnknownNameError
-from fastgpu.nn.adapter import Positional
+from fastgpu.nn.adapters import adapt
 from fastgpu.tasks import TASKS
 from fastgpu.train.module import TaskModule
 
@@ -39,11 +39,10 @@ def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence
             raise ArgumentError(f"A logger is a name or a Lightning Logger. {type(name).__name__} came. Known names: {', '.join(TRACKERS)}.")
     if isinstance(settings.optimizer, str) and settings.optimizer != "auto":
         optimizers.by_name(settings.optimizer)
-    # A task of the user's own may have losses and metrics beside those of the tables.
-    known_losses = {*losses.LOSSES, *(task.default_loss for task in TASKS.values())}
+    known_losses = {name for task in TASKS.values() for name in task.loss_names}
     if isinstance(settings.loss, str) and settings.loss not in ("auto", *known_losses):
         raise UnknownNameError("loss", settings.loss, known_losses)
-    known = {name for name, task in TASKS.items() for name in (*metrics.names(name), *task.default_metrics)}
+    known = {name for task in TASKS.values() for name in task.metric_names}
     for name in _list(settings.metrics):
         if isinstance(name, str) and name not in ("auto", *known):
             raise UnknownNameError("metric", name, known)
@@ -63,7 +62,7 @@ def describe_recipe(learner: Learner) -> str:
     optimizer = _optimizer(settings)
     named = [each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__) for each in (loss, optimizer)]
     where = f"{learner.hardware.precision} on {learner.hardware.accelerator}"
-    return f"loss: {named[0]}; metrics: {', '.join(module.train_metrics) or 'none'}; optimizer: {named[1]}, lr {learner.lr:g}; {where}"
+    return f"loss: {named[0]}; metrics: {', '.join(module.val_metrics) or 'none'}; optimizer: {named[1]}, lr {learner.lr:g}; {where}"
 
 
 def make_module(learner: Learner) -> TaskModule:
@@ -75,7 +74,7 @@ def make_module(learner: Learner) -> TaskModule:
         learner.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weight_decay = {} if settings.weight_decay is None else {"weight_decay": settings.weight_decay}
     return TaskModule(
-        model=Positional(learner.module, input.keys),
+        model=adapt(learner.module, input.keys),
         task=task,
         preparation=preparation,
         loss=_loss(settings, task, learner),
@@ -85,6 +84,8 @@ def make_module(learner: Learner) -> TaskModule:
         clip=settings.clip,
         augment=settings.augment,
         seed=settings.seed,
+        decode_every=settings.decode_every,
+        decode_batches=settings.decode_batches,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -22,13 +24,15 @@ class Results:
 
     A row is a dict: classification `{"label", "probability", "probabilities"}`, multilabel
     `{"labels", "probabilities"}`, regression `{"value"}` (or `{"values"}` for several targets), where
-    `probability` is the one of the label, and `probabilities` and `values` map names to numbers.
+    `probability` is the one of the label, and `probabilities` and `values` map names to numbers. Other tasks have
+    columns of their own, by the names that the task's guide gives: `boxes`, `masks`, `texts`, `sounds`, `scores`.
 
     Args:
         columns: name -> `n` values: a list, or an array `(n,)` or `(n, k)`.
         names: what the `k` values stand for: class names, or names of targets.
         draw: `draw(axes, i)` draws item `i`; None where the items cannot be drawn.
         title: `title(i)` is the prediction of item `i` as a short text.
+        write: `write(i, path)` writes prediction `i` in the form that its kind has (a sound, a mask); None: there is none.
 
     Attributes:
         columns: the columns as given.
@@ -46,9 +50,18 @@ class Results:
         names: Sequence[str | int] = (),
         draw: Callable[[Any, int], None] | None = None,
         title: Callable[[int], str] | None = None,
+        write: Callable[[int, Path], None] | None = None,
     ) -> None:
         self.columns = dict(columns)
-        self._names, self._draw, self._title = tuple(names), draw, title
+        self._names, self._draw, self._title, self._write = tuple(names), draw, title, write
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is no attribute: the columns that a task of its own kind gives.
+        if name.startswith("_") or name == "columns":
+            raise AttributeError(name)
+        if name not in self.columns:
+            raise AttributeError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
+        return self.columns[name]
 
     @property
     def labels(self) -> list[Any]:
@@ -86,25 +99,27 @@ class Results:
         i = range(len(self))[index]
         row: dict[str, Any] = {}
         for name, column in self.columns.items():
-            row.update(self._cell(name, column[i]))
+            row.update(self._cell(name, column, i))
         if "label" in row and "probabilities" in row:
             row["probability"] = max(row["probabilities"].values())
         return row
 
-    def _cell(self, name: str, value: Any) -> dict[str, Any]:
-        if isinstance(value, np.ndarray):
+    def _cell(self, name: str, column: Any, i: int) -> dict[str, Any]:
+        value = column[i]
+        if isinstance(column, np.ndarray) and column.ndim == 2:
             return {name: dict(zip(self._names or range(len(value)), value.tolist(), strict=True))}
         if isinstance(value, list):
             return {name: value}
         return {name.removesuffix("s"): value.item() if isinstance(value, np.generic) else value}
 
     def _slice(self, picked: range, index: slice) -> Results:
-        draw, title = self._draw, self._title
+        draw, title, write = self._draw, self._title, self._write
         return Results(
             {name: column[index] for name, column in self.columns.items()},
             names=self._names,
             draw=None if draw is None else lambda axes, i: draw(axes, picked[i]),
             title=None if title is None else lambda i: title(picked[i]),
+            write=None if write is None else lambda i, path: write(picked[i], path),
         )
 
     def to_frame(self) -> DataFrame:
@@ -130,6 +145,31 @@ class Results:
                 plural = len(column) > 0 and isinstance(column[0], list)
                 table[name if plural else name.removesuffix("s")] = column
         return pd.DataFrame(table)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the predictions: as a table to a `.csv`, else one file each in the form of their kind.
+
+        Args:
+            path: a `.csv` for all; else the file of the only prediction (`hello.wav`, `mask.png`), or, for several,
+                a file name to which a number is added (`mask-0.png`, `mask-1.png`).
+
+        Returns:
+            The files written.
+
+        Raises:
+            ArgumentError: these predictions have no form but a table.
+        """
+        path = Path(path).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            self.to_frame().to_csv(path, index=False)
+            return [path]
+        if self._write is None:
+            raise ArgumentError(f"These predictions are saved as a table. {path.name!r} came. Give a file that ends in .csv.")
+        files = [path] if len(self) == 1 else [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(len(self))]
+        for i, file in enumerate(files):
+            self._write(i, file)
+        return files
 
     def plot(self, n: int = 9) -> Figure:
         """Draw the first items with their predictions; `results[20:].plot()` draws others.

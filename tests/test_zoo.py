@@ -72,10 +72,10 @@ def learns(net: nn.Module, x: tuple[torch.Tensor, ...], steps: int = 8, lr: floa
 def test_every_timm_family_fits_32_pixels(name):
     with torch.device("meta"):
         built = zoo.build(name, picture(32, 32), 10)
-        scores = built.net.eval()(torch.empty(2, 3, *(built.size or (32, 32))))
+        scores = built.net.eval()(torch.empty(2, 3, *(built.declares.get("network_size", (32, 32)))))
     assert scores.shape == (2, 10)
     assert isinstance(built.net.get_submodule(built.head), nn.Module)
-    assert built.mean is None
+    assert "mean" not in built.declares
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_every_timm_family_learns_at_32_pixels(name):
     torch.manual_seed(0)
     built = zoo.build(name, picture(32, 32), 3)
     # A small step: Adam at 1e-3 throws VOLO off its start, and eight steps are too few to come back.
-    assert learns(built.net.train(), batch(picture(*(built.size or (32, 32)))), lr=2e-4)
+    assert learns(built.net.train(), batch(picture(*built.declares.get("network_size", (32, 32)))), lr=2e-4)
 
 
 @pytest.mark.parametrize("side", [8, 32])
@@ -99,7 +99,7 @@ def test_every_timm_family_learns_at_32_pixels(name):
 def test_small_pictures_train(name, side):
     torch.manual_seed(0)
     built = zoo.build(name, picture(side, side, channels=1), 3)
-    assert learns(built.net.train(), batch(picture(*(built.size or (side, side)), channels=1)), steps=4)
+    assert learns(built.net.train(), batch(picture(*built.declares.get("network_size", (side, side)), channels=1)), steps=4)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_unseen_categories_start_in_the_middle():
 
 def test_resnet18_keeps_small_pictures():
     digits = zoo.build("resnet18", picture(8, 8, channels=1), 10)
-    assert digits.size is None
+    assert not digits.declares
     assert digits.net.conv1.stride == (1, 1)
     assert isinstance(digits.net.maxpool, nn.Identity)
     assert digits.net.forward_features(torch.zeros(2, 1, 8, 8)).shape[2:] == (1, 1)
@@ -167,7 +167,7 @@ def test_resnet18_keeps_small_pictures():
     cifar = zoo.build("resnet18", picture(32, 32), 10)
     assert cifar.net.forward_features(torch.zeros(1, 3, 32, 32)).shape[2:] == (4, 4)
     photos = zoo.build("resnet18", picture(224, 224), 10)
-    assert (photos.net.conv1.stride, photos.size, photos.notes) == ((2, 2), None, ())
+    assert (photos.net.conv1.stride, photos.declares, photos.notes) == ((2, 2), {}, ())
 
 
 def test_trials_do_not_change_what_a_seed_gives():
@@ -256,13 +256,13 @@ def test_wrong_input_kind():
 
 def test_wrap():
     own = nn.Linear(3, 2)
-    assert zoo.wrap(own, TABLE, 2).net is own
-    assert zoo.wrap(own, TABLE, 2).head == ""
-    assert zoo.wrap(timm.create_model("test_resnet"), picture(32, 32), 1000).head == "fc"
+    assert zoo.wrap(own).net is own
+    assert zoo.wrap(own).head == ""
+    assert zoo.wrap(timm.create_model("test_resnet")).head == "fc"
     with pytest.raises(ArgumentError, match="Got the class Linear: call it first"):
-        zoo.wrap(nn.Linear, TABLE, 2)  # pyright: ignore[reportArgumentType]
+        zoo.wrap(nn.Linear)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ArgumentError, match="Got int"):
-        zoo.wrap(3, TABLE, 2)  # pyright: ignore[reportArgumentType]
+        zoo.wrap(3)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_pretrained_false_never_looks(no_network, monkeypatch):
 def test_pretrained_without_network(no_network):
     built = zoo.build("test_resnet", picture(160, 160), 10, pretrained="auto")
     assert built.notes == ("no pretrained weights for test_resnet (no network): starting from random weights",)
-    assert built.mean is None
+    assert "mean" not in built.declares
     for name in ("test_resnet", "gcvit_xxtiny"):  # on the hub, and at an address of their own
         with pytest.raises(NetworkError, match=f"needs the weights of {name}.*no network.*pretrained=False"):
             zoo.build(name, picture(160, 160), 10, pretrained=True)
@@ -339,8 +339,8 @@ for wanted in (True, "auto"):
     built = zoo.build("test_resnet", {"kind": "image", "channels": 1, "size": (32, 32)}, 7, wanted)
     assert torch.equal(built.net.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
     assert built.net.conv1[0].stride == source.conv1[0].stride
-    assert built.size == (96, 96), built
-    assert len(built.mean) == len(built.std) == 1
+    assert built.declares["network_size"] == (96, 96), built
+    assert len(built.declares["mean"]) == len(built.declares["std"]) == 1
     assert built.net(torch.zeros(2, 1, 96, 96)).shape == (2, 7)
 (snapshot / "model.safetensors").write_bytes(b"damaged")
 try:

@@ -46,6 +46,8 @@ class EarlyStopping(Callback):
         if self.monitor is not None:
             higher = module.direction(self.monitor) if self.higher_is_better is None else self.higher_is_better
             key = self.monitor
+        if key not in row and key.removeprefix("val_") in module.val_metrics and module.decode_every > 1:
+            return  # an epoch whose predictions were not looked at
         if key not in row:
             raise ArgumentError(f"EarlyStopping monitors a key of the history. {key!r} is none: {', '.join(row)}. Name one of these.")
         best = module.history.since(module.plan.first).best(key, higher_is_better=higher)

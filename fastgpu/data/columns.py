@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Columns", "LazyColumns", "RaggedColumns", "TensorColumns"]
+__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns"]
 
 
 class Columns(ABC):
@@ -30,8 +30,8 @@ class Columns(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def gather(self, index: Tensor) -> dict[str, Tensor]:
-        """The items at `index` `(b,)` int64, as a batch: each value `(b, ...)`."""
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        """The items at `index` `(b,)` int64, as a batch: each value a tensor `(b, ...)`, or a list of `b` plain values."""
 
 
 class TensorColumns(Columns):
@@ -49,7 +49,7 @@ class TensorColumns(Columns):
     def __len__(self) -> int:
         return self._length
 
-    def gather(self, index: Tensor) -> dict[str, Tensor]:
+    def gather(self, index: Tensor) -> dict[str, Any]:
         return {name: t.index_select(0, index) for name, t in self.tensors.items()}
 
 
@@ -57,27 +57,71 @@ class RaggedColumns(Columns):
     """Sequences of different length, stored end to end; a batch is padded to its own longest.
 
     Args:
-        sequences: `(total,)` values of all items, one after the other.
+        sequences: `(total, ...)` values of all items, one after the other.
         lengths: `(n,)` int64 length of each item, at least 1.
-        key: name of the padded values `(b, longest)` in a batch; the mask is `attention_mask`, bool, True on values.
+        key: name of the padded values `(b, longest, ...)` in a batch.
         pad: value that fills up.
+        mask: name of the mask `(b, longest)` in a batch, bool, True on values; None: there is none.
     """
 
-    def __init__(self, sequences: Tensor, lengths: Tensor, *, key: str = "input_ids", pad: int = 0) -> None:
-        self.sequences, self.key, self.pad = sequences, key, pad
+    def __init__(
+        self, sequences: Tensor, lengths: Tensor, *, key: str = "input_ids", pad: float = 0, mask: str | None = "attention_mask"
+    ) -> None:
+        self.sequences, self.key, self.pad, self.mask = sequences, key, pad, mask
         self.lengths: Tensor = lengths
         self.starts = torch.cumsum(lengths, 0) - lengths
-        self.item_bytes = int(lengths.float().mean().item() * 9) if len(lengths) else 0
+        width = sequences[0].numel() * sequences.element_size() + 1 if len(sequences) else 1
+        self.item_bytes = int(lengths.float().mean().item() * width) if len(lengths) else 0
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def gather(self, index: Tensor) -> dict[str, Tensor]:
+    def gather(self, index: Tensor) -> dict[str, Any]:
         lengths = self.lengths[index]
         steps = torch.arange(int(lengths.max()))
         mask = steps < lengths[:, None]
         at = (self.starts[index][:, None] + steps).clamp_(max=len(self.sequences) - 1)
-        return {self.key: self.sequences[at].masked_fill_(~mask, self.pad), "attention_mask": mask}
+        values = self.sequences[at]
+        values.masked_fill_(~mask.view(*mask.shape, *[1] * (values.ndim - 2)), self.pad)
+        return {self.key: values} if self.mask is None else {self.key: values, self.mask: mask}
+
+
+class ListColumns(Columns):
+    """Plain values that stay on the host: reference texts, names.
+
+    Args:
+        lists: name -> `n` values.
+    """
+
+    def __init__(self, lists: Mapping[str, Sequence[Any]]) -> None:
+        self.lists = dict(lists)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.lists.values())))
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        at = index.tolist()
+        return {name: [values[i] for i in at] for name, values in self.lists.items()}
+
+
+class JoinedColumns(Columns):
+    """Several columns of the same items, side by side; the lengths are those of the first that has any.
+
+    Args:
+        parts: columns of the same number of items, with different names.
+    """
+
+    def __init__(self, *parts: Columns) -> None:
+        self.parts = parts
+        self.lengths = next((part.lengths for part in parts if part.lengths is not None), None)
+        self.item_bytes = sum(part.item_bytes for part in parts)
+        self.in_memory = all(part.in_memory for part in parts)
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        return {name: value for part in self.parts for name, value in part.gather(index).items()}
 
 
 class LazyColumns(Columns):

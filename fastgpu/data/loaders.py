@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from fastgpu.data.columns import Columns
 
-__all__ = ["Batch", "BatchLoader", "Plan", "epoch_seed"]
+__all__ = ["Batch", "BatchLoader", "Plan", "epoch_seed", "like", "split_steps"]
 
 Batch = dict[str, Any]
-"""`{"x": name -> (n, ...), "y": name -> (n, ...), "n": n, "sizes": [b, ...]}`: `sizes` splits the `n` items into the
+"""`{"x": name -> (n, ...), "y": name -> (n, ...), "n": n, "sizes": [b, ...]}`: values are tensors, or lists of `n` plain
+values that stay on the host; `sizes` splits the `n` items into the
 batches of single optimizer steps. `"weight"` is there where processes got uneven shares of a batch: the mean over
 processes of the weighted losses is then the mean over the items."""
 
@@ -98,6 +100,31 @@ class Plan:
         return torch.cat([part[lengths[part].argsort(stable=True)] for part in parts]) if len(parts) else order
 
 
+def split_steps(x: dict[str, Any], y: dict[str, Any], sizes: list[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The batches of single steps, tensors as views of the chunk."""
+    if len(sizes) == 1:
+        yield x, y
+        return
+    parts_x, parts_y = ({k: _parted(v, sizes) for k, v in part.items()} for part in (x, y))
+    for i in range(len(sizes)):
+        yield {k: v[i] for k, v in parts_x.items()}, {k: v[i] for k, v in parts_y.items()}
+
+
+def _parted(values: Any, sizes: list[int]) -> Any:
+    if isinstance(values, Tensor):
+        return values.split(sizes)
+    ends = list(itertools.accumulate(sizes))
+    return [values[end - size : end] for end, size in zip(ends, sizes)]
+
+
+def like(part: dict[str, Any], tensor: Tensor) -> dict[str, Any]:
+    """One side of a batch on the device of `tensor`, floats in its dtype; lists stay as they are."""
+    return {
+        k: v if not isinstance(v, Tensor) else v.to(tensor.device, tensor.dtype) if v.is_floating_point() else v.to(tensor.device)
+        for k, v in part.items()
+    }
+
+
 class BatchLoader:
     """Iterates over columns in whole batches; several small batches come as one, to be split on the device.
 
@@ -114,7 +141,8 @@ class BatchLoader:
     ) -> None:
         self.x, self.y, self.plan, self.epoch = x, y, plan, epoch
         step_bytes = max(1, x.item_bytes * plan.batch_size)
-        fits = chunked and x.in_memory and x.lengths is None
+        # Padding depends on what else is in the batch, so items of different length are not batched ahead.
+        fits = chunked and x.in_memory and x.lengths is None and (y is None or y.lengths is None)
         self.batches_per_chunk = max(1, min(CHUNK_BATCHES, CHUNK_BYTES // step_bytes)) if fits else 1
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
-from fastgpu.data.columns import TensorColumns
+from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.ready import Ready
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
@@ -144,7 +144,8 @@ def from_raw(raw: Raw, *, input: Input, task: Task, on_bad_item: str, **settings
     for name in SPLITS:
         if name in raw.splits:
             x, items = _encode(input.encode, raw.splits[name], on_bad_item, name, notes)
-            y = None if items.y is None else TensorColumns(task.encode(items.y))
+            y = None if items.y is None else task.encode(items.y, x)
+            y = y if y is None or isinstance(y, Columns) else TensorColumns(y)
             splits[name] = ColumnSplit(x, y)
     return DataModule(
         name=raw.name, input=input, task=task, splits=splits, origin=raw.origin, notes=tuple(notes), **settings

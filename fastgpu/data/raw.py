@@ -19,11 +19,13 @@ class Items:
     Args:
         x: items that can be indexed by a NumPy integer array: an array or tensor `(n, ...)`, an object array of
             paths or strings `(n,)`, or a DataFrame of `n` rows.
-        y: targets as a NumPy array: `(n,)` labels or numbers, `(n, k)` for several; None where there are none.
+        y: targets as a NumPy array: `(n,)` labels, numbers, texts or objects, `(n, k)` for several; None where there are none.
+        group: `(n,)` what each item belongs to (a run, an episode, a speaker): a group is never split; None: items stand alone.
     """
 
     x: Any
     y: np.ndarray | None
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -31,7 +33,8 @@ class Items:
     def take(self, index: np.ndarray) -> Items:
         """The items at `index`, in that order."""
         x = self.x.iloc[index] if hasattr(self.x, "iloc") else self.x[index]
-        return Items(x, None if self.y is None else self.y[index])
+        y, group = (None if part is None else part[index] for part in (self.y, self.group))
+        return Items(x, y, group)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Raw:
 
     Args:
         name: short name for the run folder: `"digits"`.
-        kind: the input kind: `"image"`, `"text"`, `"table"`.
+        kind: the input kind, a name of `fastgpu.inputs.INPUTS`.
         splits: `"train"`, and `"val"` and `"test"` where the source has them.
         classes: class names where the source knows them (names of folders); None: read from the targets.
         task: the task where the source knows it, else None.

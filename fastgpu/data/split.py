@@ -19,7 +19,7 @@ from fastgpu.errors import DataError
 
 __all__ = ["ColumnSplit", "LoaderSplit", "Split"]
 
-Encode = Callable[[np.ndarray], dict[str, Tensor]]
+Encode = Callable[[np.ndarray], "dict[str, Tensor] | Columns"]
 TARGET_NAMES = ("target", "targets", "label", "labels", "y")
 
 
@@ -183,8 +183,10 @@ def _batch(raw: Any, encode: Encode | None) -> Batch:
         )
     n = len(next(iter(x.values())))
     y = {} if encode is None or target is None else encode(np.asarray(target))
-    if y and len(y["target"]) != n:
-        raise DataError(f"A batch must have as many targets as items. {n} items and {len(y['target'])} targets came. Check the collate function.")
+    y = y.gather(torch.arange(len(y))) if isinstance(y, Columns) else y
+    targets = len(next(iter(y.values()))) if y else n
+    if targets != n:
+        raise DataError(f"A batch must have as many targets as items. {n} items and {targets} targets came. Check the collate function.")
     return {"x": x, "y": y, "n": n, "sizes": [n]}
 
 

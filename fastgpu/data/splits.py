@@ -18,7 +18,8 @@ def split(items: Items, share: float, seed: int = 0, stratify: bool = True) -> t
         share: share that goes to validation, more than 0 and less than 1; at least one item goes to either part.
         seed: the same seed gives the same split.
         stratify: whether classes keep their shares; every class of two or more items then has one in each part, where
-            validation has that many places. Only for targets `(n,)`; others are split at random.
+            validation has that many places. Only for targets `(n,)`; others are split at random. Items of a group
+            (`Items.group`) stay together; then whole groups are drawn, each counting as its first item's class.
 
     Returns:
         Training items and validation items, each in their old order, and notes for people.
@@ -40,6 +41,8 @@ def split(items: Items, share: float, seed: int = 0, stratify: bool = True) -> t
         )
     if total < 2:
         raise DataError(f"A split needs at least two items. {total} came. Give validation data of your own.")
+    if items.group is not None:
+        return _by_group(items, share, seed, stratify)
     wanted = min(max(round(total * share), 1), total - 1)
     order = np.random.default_rng(seed).permutation(total)
     notes: list[str] = []
@@ -62,6 +65,21 @@ def split(items: Items, share: float, seed: int = 0, stratify: bool = True) -> t
     in_val[chosen] = True
     notes.insert(0, f"validation: {len(chosen):,} of {total:,} training items split off, {how}, seed {seed}")
     return items.take(np.flatnonzero(~in_val)), items.take(np.flatnonzero(in_val)), tuple(notes)
+
+
+def _by_group(items: Items, share: float, seed: int, stratify: bool) -> tuple[Items, Items, tuple[str, ...]]:
+    """Split whole groups: windows of one run, or frames of one episode, are too alike to stand on both sides."""
+    _, first, member = np.unique(np.asarray(items.group).astype(str), return_index=True, return_inverse=True)
+    if len(first) < 2:
+        raise DataError(
+            f"A split keeps each run whole, so it needs at least two. All {len(items):,} items belong to one. "
+            "Give validation data of your own, or validation_split=None."
+        )
+    labels = items.y[first] if items.y is not None and items.y.ndim == 1 else None
+    kept, held, said = split(Items(np.arange(len(first)), labels), share, seed, stratify)
+    in_val = np.isin(member, held.x)
+    note = f"validation: {len(held):,} of {len(first):,} runs split off whole, {in_val.sum():,} of {len(items):,} items, seed {seed}"
+    return items.take(np.flatnonzero(~in_val)), items.take(np.flatnonzero(in_val)), (note, *said[1:])
 
 
 def _comparable(y: np.ndarray) -> bool:

@@ -51,6 +51,9 @@ class Input(ABC):
     keys: ClassVar[tuple[str, ...]]
     """Keys of a batch's `x`, in the order in which a plain network is called with them."""
 
+    options: ClassVar[tuple[str, ...]] = ()
+    """Settings of the learner that `fit` takes beside the items."""
+
     @property
     def channels_last(self) -> bool:
         """Whether convolutions are faster on these items with the channels last in memory."""
@@ -64,6 +67,8 @@ class Input(ABC):
         Args:
             items: the items of the training split, in the form that this kind's sources give.
             size: `(height, width)` that the architecture asks for; only pictures heed it.
+
+        A kind may take more keywords: the settings that its `options` name, and what a task's `input_options` ask for.
         """
 
     @abstractmethod
@@ -89,6 +94,10 @@ class Input(ABC):
     @abstractmethod
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         """Draw one item into matplotlib `axes`, as the network sees it."""
+
+    def declared(self, facts: Mapping[str, Any]) -> Input:
+        """This input with what the network declares (`Built.declares`): its own mean, size, sampling rate."""
+        return dataclasses.replace(self, **facts)
 
     def preparation(self) -> Preparation:
         """The module that prepares a batch on the device."""

@@ -18,10 +18,11 @@ from fastgpu.data.columns import Columns, LazyColumns, TensorColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
 
-__all__ = ["ImageInput"]
+__all__ = ["ImageInput", "frame_scale"]
 
 MEMORY_BUDGET = 2**30  # decoded pictures up to 1 GiB are kept; more are read again each epoch
 STATISTICS_FROM = 512  # pictures from which size, channels, mean and deviation are taken
+LARGEST_FRAME = 512  # pixels of a frame's longer side, where nobody asked for a size
 THREADS = min(8, (os.cpu_count() or 1) * 2)
 
 
@@ -53,21 +54,50 @@ class ImagePreparation(Preparation):
             image = image.contiguous(memory_format=torch.channels_last)
         return {**x, "image": image}
 
-    def augment(self, x: dict[str, Tensor], y: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Mirror half of the pictures, and shift each by up to an eighth of its size (He et al. 2016, section 4.2)."""
+    def augment(self, x: dict[str, Any], y: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Mirror half of the pictures, and shift each by up to an eighth of its size (He et al. 2016, section 4.2).
+
+        Targets that lie in the picture are mirrored with it: `y["boxes"]` `(b, k, 4)`, corners in pixels, and `y["mask"]`
+        `(b, h, w)`; such pictures are not shifted.
+        """
         image = x["image"]
-        count, _, height, width = image.shape
-        mirrored = torch.rand(count, 1, 1, 1, device=image.device) < 0.5
+        mirrored = torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5
         image = torch.where(mirrored, image.flip(-1), image)
-        down, right = max(1, height // 8), max(1, width // 8)
-        padded = F.pad(image, (right, right, down, down))
-        top = torch.randint(0, 2 * down + 1, (count, 1, 1), device=image.device)
-        left = torch.randint(0, 2 * right + 1, (count, 1, 1), device=image.device)
-        rows = top + torch.arange(height, device=image.device)[None, :, None]
-        columns = left + torch.arange(width, device=image.device)[None, None, :]
-        item = torch.arange(count, device=image.device)[:, None, None]
-        shifted = padded.permute(0, 2, 3, 1)[item, rows, columns].permute(0, 3, 1, 2)
-        return {**x, "image": shifted}, y
+        if "boxes" not in y and "mask" not in y:
+            return {**x, "image": _shifted(image)}, y
+        if "boxes" in y:
+            left, top, right, bottom = y["boxes"].unbind(-1)
+            flipped = torch.stack([image.shape[-1] - right, top, image.shape[-1] - left, bottom], -1)
+            y = {**y, "boxes": torch.where(mirrored[..., 0], flipped, y["boxes"])}
+        if "mask" in y:
+            y = {**y, "mask": torch.where(mirrored[:, 0], y["mask"].flip(-1), y["mask"])}
+        return {**x, "image": image}, y
+
+
+def _shifted(image: Tensor) -> Tensor:
+    """Each picture shifted by its own up to an eighth of its size; what comes in is black."""
+    count, _, height, width = image.shape
+    down, right = max(1, height // 8), max(1, width // 8)
+    padded = F.pad(image, (right, right, down, down))
+    top = torch.randint(0, 2 * down + 1, (count, 1, 1), device=image.device)
+    left = torch.randint(0, 2 * right + 1, (count, 1, 1), device=image.device)
+    rows = top + torch.arange(height, device=image.device)[None, :, None]
+    columns = left + torch.arange(width, device=image.device)[None, None, :]
+    item = torch.arange(count, device=image.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[item, rows, columns].permute(0, 3, 1, 2)
+
+
+def frame_scale(original: Tensor, size: tuple[int, int]) -> Tensor:
+    """What a framed picture was scaled by: it lies in the upper left corner of the frame, whole.
+
+    Args:
+        original: `(n, 2)` height and width of the pictures as they came.
+        size: `(height, width)` of the frame.
+
+    Returns:
+        `(n,)` factors: original pixels times the factor are pixels of the frame.
+    """
+    return (torch.tensor(size, device=original.device) / original).amin(-1)
 
 
 @INPUTS.register("image")
@@ -83,6 +113,8 @@ class ImageInput(Input):
         mean: channel means, as shares of white.
         std: channel standard deviations, as shares of white.
         network_size: `(height, width)` that the network takes; pictures are resized on the device.
+        frame: `"crop"`: pictures are scaled to cover `size`, and cut in the middle; `"pad"`: scaled to fit into it whole, in
+            the upper left corner (`frame_scale`); a batch then has `original_size` `(b, 2)` int64 too, height and width.
     """
 
     kind: ClassVar[str] = "image"
@@ -95,6 +127,7 @@ class ImageInput(Input):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     network_size: tuple[int, int] | None = None
+    frame: str = "crop"
 
     @property
     def channels_last(self) -> bool:
@@ -102,7 +135,8 @@ class ImageInput(Input):
         return min(self.network_size or self.size) >= 32
 
     @classmethod
-    def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> ImageInput:
+    def fit(cls, items: Any, *, size: tuple[int, int] | None = None, frame: str = "crop") -> ImageInput:
+        """Read channels, size, mean and deviation off the pictures; `frame` is what the task asks for."""
         if _is_array(items):
             pixels = _as_tensor(items)
             floats, white = pixels.is_floating_point(), 255.0
@@ -117,7 +151,8 @@ class ImageInput(Input):
             if not readable:
                 raise BadItemError(f"None of the {len(some)} pictures looked at can be read, for example {some[0]}. Check the files.")
             channels = 1 if all(p.mode in ("1", "L", "I", "I;16", "F") for p in readable) else 3
-            stored = _stored_size([p.size[::-1] for p in readable], size)
+            sizes = [p.size[::-1] for p in readable]
+            stored = _stored_size(sizes, size) if frame == "crop" else _frame_size(sizes, size)
             pixels = torch.stack([_to_tensor(p, channels, stored) for p in readable])
             floats, white = False, 255.0
         # In double: 1.8 million grey pixels sum with an error of 1e-3 in single precision.
@@ -125,7 +160,8 @@ class ImageInput(Input):
         mean, std = shares.mean((0, 2, 3)), shares.std((0, 2, 3))
         return cls(
             channels=pixels.shape[1],
-            size=(pixels.shape[2], pixels.shape[3]),
+            size=_frame_size([pixels.shape[2:]], size) if frame == "pad" else (pixels.shape[2], pixels.shape[3]),
+            frame=frame,
             white=white,
             floats=floats,
             mean=tuple(mean.tolist()),
@@ -134,18 +170,29 @@ class ImageInput(Input):
 
     def encode(self, items: Any) -> Columns:
         if _is_array(items):
-            return TensorColumns({"image": self._fitted(_as_tensor(items, self.floats))})
+            pixels = _as_tensor(items, self.floats)
+            return TensorColumns(self._stored(self._fitted(pixels), torch.tensor(pixels.shape[-2:]).expand(len(pixels), 2)))
         if len(items) * self.channels * self.size[0] * self.size[1] > MEMORY_BUDGET:
             _refuse_bad(items, [reason for _, reason in _read_all(items, decode=False)])
-            return LazyColumns(lambda i: {"image": self._read(items[i])}, len(items), threads=THREADS)
+            return LazyColumns(lambda i: self._read(items[i]), len(items), threads=THREADS)
         images = torch.empty(len(items), self.channels, *self.size, dtype=torch.float32 if self.floats else torch.uint8)
-        reasons: list[str | None] = []
+        sizes, reasons = torch.zeros(len(items), 2, dtype=torch.int64), list[str | None]()
         for i, (picture, reason) in enumerate(_read_all(items)):
             reasons.append(reason)
             if picture is not None:
-                images[i] = self._scaled(_to_tensor(picture, self.channels, self.size))
+                images[i], sizes[i] = self._decoded(picture), torch.tensor(picture.size[::-1])
         _refuse_bad(items, reasons)
-        return TensorColumns({"image": images})
+        return TensorColumns(self._stored(images, sizes))
+
+    def _stored(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        return {"image": images} if self.frame == "crop" else {"image": images, "original_size": sizes}
+
+    def _decoded(self, picture: Any) -> Tensor:
+        """A PIL image -> `(channels, *size)` in the stored dtype and scale."""
+        if self.frame == "crop":
+            return self._scaled(_to_tensor(picture, self.channels, self.size))
+        whole = _to_tensor(picture, self.channels, picture.size[::-1])
+        return self._scaled(_framed(whole[None], self.size)[0])
 
     def as_items(self, given: Any) -> Any:
         from PIL import Image
@@ -166,7 +213,10 @@ class ImageInput(Input):
         if given and all(isinstance(g, (str, Path, Image.Image)) for g in given):
             return _objects([str(g) if isinstance(g, Path) else g for g in given])
         if given and all(isinstance(g, (np.ndarray, Tensor)) for g in given):
-            return torch.cat([self._fitted(self._laid_out(_as_tensor(g, self.floats))) for g in given])
+            laid_out = [self._laid_out(_as_tensor(g, self.floats)) for g in given]
+            if self.frame == "pad" and len({g.shape[-2:] for g in laid_out}) > 1:
+                raise DataError("Pictures given as arrays must have one size here. Several came. Give files or PIL images.")
+            return torch.cat(laid_out if self.frame == "pad" else [self._fitted(g) for g in laid_out])
         raise DataError(
             f"Pictures to predict are files, PIL images or arrays. {_kinds(given)} came. Give a path, a list of paths, or an array."
         )
@@ -185,16 +235,23 @@ class ImageInput(Input):
         return ImagePreparation(mean, std, self.network_size)
 
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
-        image = columns.gather(torch.tensor([index]))["image"][0].float() / self.white
+        item = columns.gather(torch.tensor([index]))
+        image = item["image"][0].float() / self.white
         image = image.clamp(0, 1).permute(1, 2, 0).numpy()
         grey = image.shape[-1] != 3
-        axes.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=1)
+        extent = None
+        if self.frame == "pad":  # the picture without its frame, in its own pixels
+            height, width = item["original_size"][0].tolist()
+            scale = frame_scale(item["original_size"], self.size).item()
+            image = image[: max(1, round(height * scale)), : max(1, round(width * scale))]
+            extent = (0, width, height, 0)
+        axes.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=1, extent=extent)
         axes.axis("off")
 
-    def _read(self, item: Any) -> Tensor:
+    def _read(self, item: Any) -> dict[str, Tensor]:
         [(picture, reason)] = _read_all([item])
         _refuse_bad([item], [reason])
-        return self._scaled(_to_tensor(picture, self.channels, self.size))
+        return self._stored(self._decoded(picture), torch.tensor(picture.size[::-1]))
 
     def _scaled(self, image: Tensor) -> Tensor:
         """A `uint8` picture on the scale of the stored ones."""
@@ -212,8 +269,11 @@ class ImageInput(Input):
                 raise DataError(f"Pictures must have {self.channels} channel(s), as in training. {images.shape[1]} came. Convert them.")
         if tuple(images.shape[-2:]) != self.size:
             whole = not images.is_floating_point()
-            images = F.interpolate(images.float(), self.size, mode="bilinear", antialias=True)
-            images = images.round().to(torch.uint8) if whole else images
+            if self.frame == "pad":
+                images = _framed(images, self.size)
+            else:
+                images = F.interpolate(images.float(), self.size, mode="bilinear", antialias=True)
+                images = images.round().to(torch.uint8) if whole else images
         if self.floats == images.is_floating_point():
             return images
         if self.floats:
@@ -314,6 +374,26 @@ def _stored_size(sizes: list[tuple[int, int]], asked: tuple[int, int] | None) ->
         return sizes[0]
     side = int(np.median([min(size) for size in sizes]))
     return (min(side, asked[0]), min(side, asked[1])) if asked else (side, side)
+
+
+def _frame_size(sizes: Sequence[Sequence[int]], asked: tuple[int, int] | None) -> tuple[int, int]:
+    """Size of the frame that holds every picture whole: multiples of 32, which networks halve five times."""
+    high, wide = max(s[0] for s in sizes), max(s[1] for s in sizes)
+    shrink = min(1.0, LARGEST_FRAME / max(high, wide))
+    high, wide = asked or (round(high * shrink), round(wide * shrink))
+    return -(-high // 32) * 32, -(-wide // 32) * 32
+
+
+def _framed(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures `(n, c, h, w)` of one size, scaled to fit into the frame, in its upper left corner, the rest black."""
+    height, width = images.shape[-2:]
+    scale = frame_scale(torch.tensor([[height, width]]), size).item()
+    if scale != 1:
+        whole = not images.is_floating_point()
+        inner = (max(1, round(height * scale)), max(1, round(width * scale)))
+        images = F.interpolate(images.float(), inner, mode="bilinear", antialias=True)
+        images = images.round().clamp(0, 255).to(torch.uint8) if whole else images
+    return F.pad(images, (0, size[1] - images.shape[-1], 0, size[0] - images.shape[-2]))
 
 
 def _to_tensor(picture: Any, channels: int, size: tuple[int, int]) -> Tensor:

@@ -53,6 +53,7 @@ class TextInput(Input):
 
     kind: ClassVar[str] = "text"
     keys: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    options: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     tokenizer: str
     max_length: int

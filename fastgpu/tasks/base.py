@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from fastgpu.errors import ModelError
+from fastgpu.data.columns import Columns
+from fastgpu.data.raw import Items
+from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+from fastgpu.inputs.base import Input
 from fastgpu.registry import Registry
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["OWNED", "TASKS", "Task", "joined", "owned_loss"]
 
 TASKS: Registry[type[Task]] = Registry("task", "fastgpu.tasks")
+
+OWNED = "network"
+"""Name of the loss where the network's library computes it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,69 +31,133 @@ class Task(ABC):
     """A task, fitted to the training targets.
 
     Fields are plain data, so that a task is saved as JSON with the model. The model contract:
-    `model(x: dict, y: dict | None) -> dict` with the same keys in training and evaluation, `"logits"` for the tasks
-    of this package; `"loss"` is there when the library owns the loss and `y` was given.
+    `model(x: dict, y: dict | None) -> dict` with the same keys in training and evaluation, `"logits"` where a task of
+    this package does not say otherwise; `"loss"` is there when the library owns the loss and `y` was given.
+
+    A task is judged either by what the forward pass gave (`metric_inputs`, in training and validation alike), or, with
+    `decodes = True`, by its predictions (`predict` and `update`, in validation only, every `decode_every` epochs).
     """
 
     name: ClassVar[str]
-    default_loss: ClassVar[str]
+    loss_names: ClassVar[tuple[str, ...]] = (OWNED,)
+    """Names of the losses that this task takes; the default stands first."""
+    metric_names: ClassVar[tuple[str, ...]]
+    """Names of the metrics that this task takes."""
     default_metrics: ClassVar[tuple[str, ...]]
     output: ClassVar[str] = "class"
     """What one of the network's outputs stands for, in the words of an error."""
     stratify: ClassVar[bool] = False
     """Whether an automatic split keeps the share of each target value."""
+    needs_targets: ClassVar[bool] = True
+    """Whether training needs targets; a task without learns from the items alone."""
+    decodes: ClassVar[bool] = False
+    """Whether metrics look at predictions, which may cost more than the forward pass."""
+    writes: ClassVar[bool] = False
+    """Whether a prediction is a file of its own: a sound, a mask."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Settings of the learner that `fit` takes beside the targets."""
     monitor: ClassVar[str]
     """The metric by which the best epoch is chosen, of `metrics()`; its own `higher_is_better` gives the direction."""
 
     @classmethod
     @abstractmethod
-    def fit(cls, targets: np.ndarray, *, classes: tuple[str | int, ...] | None = None, target: tuple[str, ...] = ()) -> Task:
-        """Learn classes or scales from the training targets."""
+    def fit(
+        cls,
+        targets: np.ndarray,
+        *,
+        classes: tuple[str | int, ...] | None = None,
+        target: tuple[str, ...] = (),
+        input: Input | None = None,
+    ) -> Task:
+        """Learn classes, scales or a vocabulary from the training targets.
+
+        Args:
+            targets: raw targets of the training split.
+            classes: the classes where they are known.
+            target: names of the target columns.
+            input: the fitted input kind, for a task that shares something with it (a tokenizer, a size).
+        """
+
+    @classmethod
+    def classes_in(
+        cls, targets: np.ndarray, classes: tuple[str | int, ...] | None, target: tuple[str, ...]
+    ) -> tuple[str | int, ...] | None:
+        """The classes in all targets, before any split: one of few items may fall into the held-out part alone."""
+        return classes
+
+    @classmethod
+    def input_options(cls, targets: np.ndarray) -> dict[str, Any]:
+        """What this task asks of the input kind, as keywords of its `fit`: `{"frame": "pad"}`."""
+        return {}
+
+    @classmethod
+    def split(cls, items: Items, share: float, seed: int) -> tuple[Items, Items, tuple[str, ...]]:
+        """Hold out a share of the training items: (training, validation, notes)."""
+        from fastgpu.data.splits import split
+
+        return split(items, share, seed, stratify=cls.stratify)
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """How many numbers the network gives an item."""
+        """How many numbers the network gives an item, a place or a token."""
 
     @property
-    @abstractmethod
+    def default_loss(self) -> str:
+        """Name of the loss where the user names none."""
+        return self.loss_names[0]
+
+    @property
     def names(self) -> tuple[str | int, ...]:
         """What the outputs stand for: classes, or names of targets (empty where they have none)."""
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        """What a builder of the zoo needs to know of the targets: `"task"`, `"outputs"`, and what a task adds."""
+        return {"task": self.name, "outputs": self.outputs}
 
     @abstractmethod
-    def encode(self, targets: np.ndarray) -> dict[str, Tensor]:
+    def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor] | Columns:
         """Raw targets `(n,)` or `(n, k)` -> the `y` of a batch, `{"target": (n, ...)}`.
+
+        Args:
+            targets: raw targets.
+            x: the encoded items that they belong to, None where a loader of the user's own gives tensors.
 
         Raises:
             DataError: a target is missing, or is not one that was fitted.
         """
 
     @abstractmethod
-    def decode(self, out: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the network gave -> predictions as tensors, for metrics and for `columns`."""
+    def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
+        """What the network gave -> predictions: name -> tensor `(b, ...)`, or a list of `b` tensors or plain values."""
+
+    def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Predictions for a prepared batch; `out` is what a forward pass gave for it, where there was one."""
+        return self.decode(model(x) if out is None else out)
 
     @abstractmethod
-    def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Decoded predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""
+    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
+        """Predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""
 
-    @abstractmethod
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""
+        return owned_loss(self, name, class_weight)
 
     @abstractmethod
     def metric(self, name: str) -> Any:
-        """A fresh torchmetrics metric of that name for this task, updated with what `metric_inputs` gives."""
+        """A fresh torchmetrics metric of that name for this task, updated with what `metric_inputs` or `update` gives."""
 
     @abstractmethod
     def describe(self) -> str:
         """One line for people: `"classification of 10 classes: 0, 1, 2, ..."`."""
 
-    def step(self, model: nn.Module, x: dict[str, Tensor], y: dict[str, Tensor], loss: Callable[..., Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    def step(self, model: nn.Module, x: dict[str, Any], y: dict[str, Any], loss: Callable[..., Tensor]) -> tuple[dict[str, Any], Tensor]:
         """One forward pass with its loss; `loss` is called only where the library does not own it."""
         out = model(x, y)
         return out, (out["loss"] if "loss" in out else loss(out["logits"], y["target"]))
 
-    def check_outputs(self, out: Mapping[str, Tensor]) -> None:
+    def check_outputs(self, out: Mapping[str, Any]) -> None:
         """Refuse in one line what a network gave for a first small batch, where this task cannot use it.
 
         Raises:
@@ -98,17 +170,42 @@ class Task(ABC):
                 f"It gave {tuple(logits.shape)}. Change its last layer."
             )
 
-    def metric_inputs(self, out: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What a metric is updated with, both `(b, ...)` and detached."""
+    def metric_inputs(self, out: Mapping[str, Any], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """What a metric is updated with straight from a forward pass, all `(b, ...)` and detached; not with `decodes`."""
         return out["logits"].detach(), y["target"]
 
-    def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
+    def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
+        """Update metrics with the predictions and the encoded targets of a batch; only with `decodes`."""
+        raise NotImplementedError
+
+    def settle(self, model: nn.Module, values: Mapping[str, float]) -> None:
+        """Keep in the model what a validation found (`values` by metric's name), such as a threshold; nothing by default."""
+
+    def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         """Encoded targets -> the same columns as `columns`, for drawing predictions beside the truth."""
         raise NotImplementedError
 
     def title(self, columns: Mapping[str, Any], index: int) -> str:
         """One prediction or truth as a short text over a drawing."""
         raise NotImplementedError
+
+    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
+        """Draw one prediction or truth over the drawn item: boxes, a mask; nothing by default."""
+
+    def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
+        """Write one prediction as a file; only with `writes`."""
+        raise NotImplementedError
+
+    def recommend(self, module: Any, input: Input, user: Any, k: int) -> Any:
+        """The `k` items that suit a user best, as `Results`; only where items are ranked.
+
+        Args:
+            module: the `TaskModule`, in evaluation mode: `module.preparation` and `module.model`.
+            input: the fitted input.
+            user: as the user gave it.
+            k: how many items.
+        """
+        raise ArgumentError(f"recommend ranks items for a user. The task is {self.name}. Use predict.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -119,3 +216,36 @@ class Task(ABC):
         """The task that `to_dict` gave."""
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k != "name"}
         return TASKS[saved["name"]](**values)
+
+
+class _Owned(nn.Module):
+    """Stands where the network computes its loss; called, it says that the network did not."""
+
+    def forward(self, *_: Any) -> Tensor:
+        raise ModelError("For this task the network computes the loss: its output is a dict with 'loss' when targets are given. Add it.")
+
+
+def owned_loss(task: Task, name: str, class_weight: Sequence[float] | None) -> nn.Module:
+    """The loss of a task whose networks bring their own.
+
+    Raises:
+        UnknownNameError: another name was given.
+        ArgumentError: class weights were given.
+    """
+    if name not in task.loss_names:
+        raise UnknownNameError(f"loss of {task.name}", name, task.loss_names)
+    if class_weight is not None:
+        raise ArgumentError(f"class_weight goes with a loss of classes. The loss of {task.name} is the network's own. Leave it out.")
+    return _Owned()
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Predictions of several batches as one: tensors are joined, lists strung together; on the CPU."""
+    whole: dict[str, Any] = {}
+    for key, first in parts[0].items():
+        if isinstance(first, Tensor):
+            whole[key] = torch.cat([part[key] for part in parts]).cpu().clone()  # a clone is out of inference mode
+        else:
+            values = [value for part in parts for value in part[key]]
+            whole[key] = [v.cpu().clone() if isinstance(v, Tensor) else v for v in values]
+    return whole

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
+from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import classes_of, codes, short
 
@@ -33,7 +35,8 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
-    default_loss: ClassVar[str] = "cross_entropy"
+    loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["classification"]
+    metric_names: ClassVar[tuple[str, ...]] = metrics.names("classification")
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "accuracy"
@@ -42,7 +45,12 @@ class Classification(Task):
 
     @classmethod
     def fit(
-        cls, targets: np.ndarray, *, classes: tuple[str | int, ...] | None = None, target: tuple[str, ...] = ()
+        cls,
+        targets: np.ndarray,
+        *,
+        classes: tuple[str | int, ...] | None = None,
+        target: tuple[str, ...] = (),
+        input: Input | None = None,
     ) -> Classification:
         """Read the classes from the training labels.
 
@@ -64,6 +72,12 @@ class Classification(Task):
         codes(flat, found)
         return cls(classes=found)
 
+    @classmethod
+    def classes_in(
+        cls, targets: np.ndarray, classes: tuple[str | int, ...] | None, target: tuple[str, ...]
+    ) -> tuple[str | int, ...]:
+        return cls.fit(targets, classes=classes, target=target).classes
+
     @property
     def names(self) -> tuple[str | int, ...]:
         return self.classes
@@ -72,7 +86,7 @@ class Classification(Task):
     def outputs(self) -> int:
         return len(self.classes)
 
-    def encode(self, targets: np.ndarray) -> dict[str, Tensor]:
+    def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor]:
         return {"target": torch.from_numpy(codes(_flat(targets), self.classes))}
 
     def decode(self, out: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
+from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import classes_of, codes, missing_label, rows, short
 
@@ -35,7 +37,8 @@ class Multilabel(Task):
     """
 
     name: ClassVar[str] = "multilabel"
-    default_loss: ClassVar[str] = "bce_with_logits"
+    loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["multilabel"]
+    metric_names: ClassVar[tuple[str, ...]] = metrics.names("multilabel")
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "f1"
@@ -45,7 +48,12 @@ class Multilabel(Task):
 
     @classmethod
     def fit(
-        cls, targets: np.ndarray, *, classes: tuple[str | int, ...] | None = None, target: tuple[str, ...] = ()
+        cls,
+        targets: np.ndarray,
+        *,
+        classes: tuple[str | int, ...] | None = None,
+        target: tuple[str, ...] = (),
+        input: Input | None = None,
     ) -> Multilabel:
         """Read the labels from the training targets.
 
@@ -71,6 +79,12 @@ class Multilabel(Task):
         task.encode(targets)
         return task
 
+    @classmethod
+    def classes_in(
+        cls, targets: np.ndarray, classes: tuple[str | int, ...] | None, target: tuple[str, ...]
+    ) -> tuple[str | int, ...]:
+        return cls.fit(targets, classes=classes, target=target).classes
+
     @property
     def names(self) -> tuple[str | int, ...]:
         return self.classes
@@ -79,7 +93,7 @@ class Multilabel(Task):
     def outputs(self) -> int:
         return len(self.classes)
 
-    def encode(self, targets: np.ndarray) -> dict[str, Tensor]:
+    def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor]:
         targets = np.asarray(targets)
         encoded = self._encode_rows(targets) if _is_rows(targets) else self._encode_lists(targets)
         return {"target": torch.from_numpy(encoded)}

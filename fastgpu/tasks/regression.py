@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
+from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import rows, short
 
@@ -39,7 +41,8 @@ class Regression(Task):
     """
 
     name: ClassVar[str] = "regression"
-    default_loss: ClassVar[str] = "mse"
+    loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["regression"]
+    metric_names: ClassVar[tuple[str, ...]] = metrics.names("regression")
     default_metrics: ClassVar[tuple[str, ...]] = ("mae", "r2")
     output: ClassVar[str] = "target"
     monitor: ClassVar[str] = "mae"
@@ -50,7 +53,12 @@ class Regression(Task):
 
     @classmethod
     def fit(
-        cls, targets: np.ndarray, *, classes: tuple[str | int, ...] | None = None, target: tuple[str, ...] = ()
+        cls,
+        targets: np.ndarray,
+        *,
+        classes: tuple[str | int, ...] | None = None,
+        target: tuple[str, ...] = (),
+        input: Input | None = None,
     ) -> Regression:
         """Read mean and standard deviation from the training targets.
 
@@ -79,7 +87,7 @@ class Regression(Task):
     def outputs(self) -> int:
         return len(self.mean)
 
-    def encode(self, targets: np.ndarray) -> dict[str, Tensor]:
+    def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor]:
         numbers = _numbers(targets, self.target)
         if numbers.shape[1] != self.outputs:
             raise DataError(f"An item has {self.outputs} target(s) here. Targets of shape {np.shape(targets)} came.")

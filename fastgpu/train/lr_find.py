@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fastgpu.data.loaders import like, split_steps
 from fastgpu.data.module import DataModule
 from fastgpu.errors import ArgumentError
-from fastgpu.train.module import TaskModule, split_steps
+from fastgpu.train.module import TaskModule
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
@@ -103,9 +104,8 @@ def _endless(trial: TaskModule, data: DataModule, device: torch.device) -> Any:
             data.batch_size, shuffle=True, seed=trial.seed, epoch=lambda epoch=epoch: epoch, rank=0, world=1
         )
         for batch in loader:
-            x, y = ({k: v.to(device) for k, v in batch[part].items()} for part in ("x", "y"))
-            dtype = next(trial.model.parameters()).dtype
-            prepared = {k: v.to(dtype) if v.is_floating_point() else v for k, v in trial.preparation(x).items()}
+            x, y = ({k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch[part].items()} for part in ("x", "y"))
+            prepared = like(trial.preparation(x), next(trial.model.parameters()))
             yield from split_steps(prepared, y, batch["sizes"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch.callbacks
@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from fastgpu.data.loaders import Batch
+from fastgpu.data.loaders import Batch, split_steps
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.history import History
 from fastgpu.inputs.base import Preparation
@@ -22,7 +22,7 @@ from fastgpu.train.mean_loss import MeanLoss
 from fastgpu.train.reproducible import seed_epoch
 from fastgpu.train.schedules import Schedule, constant
 
-__all__ = ["FitPlan", "TaskModule", "split_steps"]
+__all__ = ["FitPlan", "TaskModule"]
 
 MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
@@ -58,12 +58,14 @@ class TaskModule(LightningModule):
         task: the fitted task.
         preparation: what the input kind does to a batch on the device.
         loss: called with `(logits, target)` where the library does not own the loss.
-        metrics: name -> metric; each is updated with what `task.metric_inputs` gives.
+        metrics: name -> metric; each is updated with what `task.metric_inputs` or, for a task that decodes, `task.update` gives.
         optimizer: parameter groups -> optimizer.
         accumulate: batches a step of the optimizer.
         clip: largest norm of all gradients together, None: as they come.
         augment: whether training batches are varied at random.
         seed: seed of everything random in training.
+        decode_every: epochs between validations that look at predictions, for a task that decodes.
+        decode_batches: batches of such a validation whose predictions are looked at, None: all.
     """
 
     def __init__(
@@ -79,13 +81,18 @@ class TaskModule(LightningModule):
         clip: float | None = None,
         augment: bool = False,
         seed: int = 0,
+        decode_every: int = 1,
+        decode_batches: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False  # a loss may have other weights than when the checkpoint was written
         self.model, self.task, self.preparation, self.loss = model, task, preparation, loss
         self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
-        self.train_metrics, self.val_metrics = (nn.ModuleDict({k: m.clone() for k, m in metrics.items()}) for _ in range(2))
+        self.val_metrics = nn.ModuleDict({k: m.clone() for k, m in metrics.items()})
+        # Predictions are never made in a training step.
+        self.train_metrics = nn.ModuleDict({} if task.decodes else {k: m.clone() for k, m in metrics.items()})
+        self.decode_every, self.decode_batches = decode_every, decode_batches
         self.make_optimizer = optimizer
         self.accumulate, self.clip, self.augment, self.seed = accumulate, clip, augment, seed
         self.history = History()
@@ -113,10 +120,10 @@ class TaskModule(LightningModule):
     @property
     def monitor(self) -> tuple[str, bool]:
         """Key of the history by which the best epoch is chosen, and whether higher is better."""
-        names = [self.task.monitor, *self.train_metrics]
+        names = [] if self.task.monitor == "loss" else [self.task.monitor, *self.val_metrics]
         for name in names:
-            if name in self.train_metrics and self.train_metrics[name].higher_is_better is not None:
-                return f"val_{name}", bool(self.train_metrics[name].higher_is_better)
+            if name in self.val_metrics and self.val_metrics[name].higher_is_better is not None:
+                return f"val_{name}", bool(self.val_metrics[name].higher_is_better)
         return "val_loss", False
 
     def direction(self, key: str) -> bool:
@@ -124,7 +131,7 @@ class TaskModule(LightningModule):
         name = key.removeprefix("val_")
         if name == "loss":
             return False
-        known = getattr(self.train_metrics[name], "higher_is_better", None) if name in self.train_metrics else None
+        known = getattr(self.val_metrics[name], "higher_is_better", None) if name in self.val_metrics else None
         if known is None:
             raise ArgumentError(f"The direction of {key!r} is not known. Say higher_is_better=True or False.")
         return known
@@ -193,7 +200,8 @@ class TaskModule(LightningModule):
             out, loss = self.task.step(self.model, x_step, y_step, self.loss)
             self._learn(loss * batch["weight"] if "weight" in batch else loss)
             losses.append(loss.detach())
-            seen.append(self.task.metric_inputs(out, y_step))
+            if self.train_metrics:
+                seen.append(self.task.metric_inputs(out, y_step))
         self._sum_up(losses, seen, batch["sizes"])
 
     def _learn(self, loss: Tensor) -> None:
@@ -233,16 +241,15 @@ class TaskModule(LightningModule):
 
     # Sums, read once an epoch
 
-    def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, Tensor]], sizes: list[int]) -> None:
+    def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, ...]], sizes: list[int]) -> None:
         values = torch.stack(losses)
         self._unchecked.append(values)
         # On an accelerator reading a value waits for the device, so there only each 64th chunk looks back.
         if values.device.type == "cpu" or len(self._unchecked) == 64:
             self._refuse_non_finite()
         self.train_loss.update(values, sizes)
-        if self.train_metrics:
-            outputs, targets = ([pair[i] for pair in seen] for i in (0, 1))
-            _update(self.train_metrics, torch.cat(outputs), torch.cat(targets))
+        if seen:
+            _update(self.train_metrics, *(seen[0] if len(seen) == 1 else map(torch.cat, zip(*seen))))
 
     def _refuse_non_finite(self) -> None:
         values = torch.cat(self._unchecked)
@@ -257,15 +264,29 @@ class TaskModule(LightningModule):
             )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        out, loss = self.task.step(self.model, self.preparation(batch["x"]), batch["y"], self.loss)
+        x = self.preparation(batch["x"])
+        out, loss = self.task.step(self.model, x, batch["y"], self.loss)
         self.val_loss.update(loss.reshape(1), [batch["n"]])
-        _update(self.val_metrics, *self.task.metric_inputs(out, batch["y"]))
+        if not self.task.decodes:
+            _update(self.val_metrics, *self.task.metric_inputs(out, batch["y"]))
+        elif self.decoding and (self.decode_batches is None or batch_idx < self.decode_batches):
+            self.task.update(self.val_metrics, self.task.predict(self.model, x, out), batch["y"])  # type: ignore[arg-type]
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        return self.task.decode(self.model(self.preparation(batch["x"])))
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        return self.task.predict(self.model, self.preparation(batch["x"]))
+
+    @property
+    def decoding(self) -> bool:
+        """Whether this validation looks at predictions: that of each `decode_every`-th epoch, of the last, and by itself."""
+        if self.trainer.state.fn != "fit":
+            return True
+        return (self.epoch + 1) % self.decode_every == 0 or self.epoch + 1 == self.plan.last
 
     def on_validation_epoch_end(self) -> None:
-        self.val_row = self._read(self.val_loss, self.val_metrics, "val_")
+        metrics = self.val_metrics if self.decoding or not self.task.decodes else {}
+        self.val_row = self._read(self.val_loss, metrics, "val_")
+        if self.trainer.state.fn == "fit":
+            self.task.settle(self.model, {k.removeprefix("val_"): v for k, v in self.val_row.items()})
         self.log_dict(self.val_row, logger=False)
 
     def on_train_epoch_end(self) -> None:
@@ -294,9 +315,9 @@ class TaskModule(LightningModule):
         return {k: float(v) for k, v in values.items() if not isinstance(v, Tensor) or v.numel() == 1}
 
 
-def _update(metrics: Any, outputs: Tensor, targets: Tensor) -> None:
+def _update(metrics: Any, *inputs: Tensor) -> None:
     for metric in metrics.values():
-        metric.update(outputs, targets)
+        metric.update(*inputs)
 
 
 def _laid_out(state: dict[int, dict[str, Any]], params: list[Tensor]) -> dict[int, dict[str, Any]]:
@@ -309,14 +330,3 @@ def _laid_out(state: dict[int, dict[str, Any]], params: list[Tensor]) -> dict[in
 
 def _same_shape(value: Any, param: Tensor) -> bool:
     return isinstance(value, Tensor) and value.ndim > 0 and value.shape == param.shape
-
-
-def split_steps(x: dict[str, Tensor], y: dict[str, Tensor], sizes: list[int]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """The batches of single steps, as views of the chunk."""
-    if len(sizes) == 1:
-        yield x, y
-        return
-    parts_x = {k: v.split(sizes) for k, v in x.items()}
-    parts_y = {k: v.split(sizes) for k, v in y.items()}
-    for i in range(len(sizes)):
-        yield {k: v[i] for k, v in parts_x.items()}, {k: v[i] for k, v in parts_y.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from fastgpu.data.loaders import Batch
+from fastgpu.data.loaders import Batch, like
 from fastgpu.errors import DataError, FastGPUError, ModelError
 from fastgpu.train.module import TaskModule
 from fastgpu.train.reproducible import own_randomness
@@ -25,14 +27,13 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
         raise DataError("Training needs targets. The train split has none. Give (x, y), or the name of a target column.")
     net = module.model
     modes = [(m, m.training) for m in net.modules()]
-    like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-    x = {k: _like(v, like) for k, v in batch["x"].items()}
-    y = {k: _like(v, like) for k, v in batch["y"].items()}
+    weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
+    x, y = like(batch["x"], weight), like(batch["y"], weight)
     try:
         with torch.no_grad(), own_randomness():
             net.eval()
-            prepared = {k: _like(v, like) for k, v in module.preparation.to(like.device)(x).items()}
-            out, loss = module.task.step(net, prepared, y, module.loss.to(like.device))
+            prepared = like(module.preparation.to(weight.device)(x), weight)
+            out, loss = module.task.step(net, prepared, y, module.loss.to(weight.device))
     except FastGPUError:
         raise
     except Exception as error:  # whatever a network raises on data that it was not made for
@@ -48,9 +49,6 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
         raise ModelError(f"A loss must be one number. It has the shape {tuple(loss.shape)}. Use reduction='mean'.")
 
 
-def _like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    return value.to(like.device, like.dtype) if value.is_floating_point() else value.to(like.device)
-
-
-def _shapes(x: dict[str, torch.Tensor]) -> str:
-    return ", ".join(f"{k} {tuple(v.shape)} {str(v.dtype).removeprefix('torch.')}" for k, v in x.items())
+def _shapes(x: dict[str, Any]) -> str:
+    tensors = {k: v for k, v in x.items() if isinstance(v, torch.Tensor)}
+    return ", ".join(f"{k} {tuple(v.shape)} {str(v.dtype).removeprefix('torch.')}" for k, v in tensors.items())

@@ -17,7 +17,7 @@ from torch import nn
 from fastgpu.errors import ArgumentError, UnknownNameError
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
 
-__all__ = ["Built", "Entry", "Family", "ModelInfo", "build", "find", "list_models", "model_info", "wrap"]
+__all__ = ["Built", "Entry", "Family", "ModelInfo", "build", "check_task", "find", "list_models", "model_info", "wrap"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ModelInfo:
         name: its name.
         inputs: input kinds that it takes.
         tasks: tasks that it can be built for.
-        parameters: how many numbers are trained, with 1,000 outputs and the typical input that `model_info` names.
+        parameters: how many numbers are trained, with the typical input and target that `model_info` names.
         licence: licence of the code, and of pretrained weights where there are any.
         source: where the architecture comes from.
         size: `(height, width)` in pixels that it was made for; None where it has no opinion.
@@ -110,7 +110,7 @@ def find(name: str) -> tuple[Family, Entry]:
     raise UnknownNameError("architecture", name, list_models(), hint)
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str = False) -> Built:
+def build(name: str, facts: dict[str, Any], target: int | dict[str, Any], pretrained: bool | str = False) -> Built:
     """Build an architecture for data.
 
     Args:
@@ -118,16 +118,17 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
         facts: what `Input.facts()` gives: `{"kind": "image", "channels": int, "size": (height, width)}`,
             `{"kind": "text", "vocabulary": int, "max_length": int, "pad": int}` or
             `{"kind": "table", "numbers": int, "cardinalities": (int, ...)}`.
-        outputs: how many numbers an item gets.
+        target: what `Task.facts()` gives, `{"task": "classification", "outputs": 10}` and what a task adds; or just how
+            many numbers an item gets.
         pretrained: False never looks for weights, True insists on them, `"auto"` takes them where they can be had;
             `"layout"` builds what pretrained weights would go into, without them, for weights that were saved.
 
     Returns:
-        The network, called with the input's columns in order, `(batch, outputs)` logits out, and what was decided.
+        The network, and what was decided.
 
     Raises:
         UnknownNameError: there is no such name.
-        ArgumentError: the architecture does not take this input kind, or has no pretrained weights and `pretrained` is True.
+        ArgumentError: the architecture does not take this input kind, or is not made for the task.
         NetworkError: `pretrained` is True and the weights can not be had.
         ModelError: the network does not take pictures of this size.
 
@@ -140,35 +141,51 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
         )
     """
     family, entry = find(name)
+    target = {"task": entry.tasks[0], "outputs": target} if isinstance(target, int) else target
     if facts["kind"] not in entry.inputs:
-        others = ", ".join(_examples(facts["kind"])) or "none yet"
+        others = ", ".join(_examples("input", facts["kind"])) or "none yet"
         raise ArgumentError(
             f"The architecture has to take the data. {name} takes {' or '.join(entry.inputs)}, the data are {facts['kind']}. "
             f"For these: {others}."
         )
+    check_task(entry, target["task"])
     if pretrained and pretrained != "layout" and not entry.pretrained:
         from fastgpu.zoo.pretrained import weights_file
 
         _, note = weights_file(name, pretrained)
-        built = family.build(name, facts, outputs, False)
+        built = family.build(name, facts, target, False)
         return dataclasses.replace(built, notes=(note, *built.notes))
-    return family.build(name, facts, outputs, pretrained)
+    return family.build(name, facts, target, pretrained)
 
 
-def _examples(kind: str) -> list[str]:
-    if kind == "image":
-        return ["resnet18", "mobilenetv3_small_050", "mlp"]
-    return [n for family in FAMILIES.values() for n in family.names()[:2] if kind in family.entry(n).inputs][:3]
+def check_task(entry: Entry, task: str) -> None:
+    """Say in one line that an architecture is not made for a task, and which ones are.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if task not in entry.tasks:
+        others = ", ".join(_examples("task", task)) or "none yet"
+        raise ArgumentError(
+            f"The architecture has to fit the task. {entry.name} is for {' or '.join(entry.tasks)}, the task is {task}. For it: {others}."
+        )
 
 
-def wrap(module: nn.Module, facts: dict[str, Any], outputs: int) -> Built:
+def _examples(axis: str, value: str) -> list[str]:
+    """A few architectures for an input kind or a task, one or two of each family."""
+    found = []
+    for family in FAMILIES.values():
+        some = ["resnet18", "mobilenetv3_small_050"] if family is FAMILIES["timm"] else family.names()[:2]
+        found += [n for n in some if value in (family.entry(n).inputs if axis == "input" else family.entry(n).tasks)]
+    return found[:5]
+
+
+def wrap(module: nn.Module) -> Built:
     """Take a network of the user's own, as it is.
 
     Args:
         module: any `nn.Module` that is called with the input's columns in order and gives `(batch, outputs)`; of a timm
             network, which has `get_classifier()`, the last layer is found.
-        facts: what `Input.facts()` gives.
-        outputs: how many numbers an item gets.
 
     Raises:
         ArgumentError: it is no network, or it is a class that was not called.
@@ -188,8 +205,9 @@ def wrap(module: nn.Module, facts: dict[str, Any], outputs: int) -> Built:
 def model_info(name: str) -> ModelInfo:
     """Facts about an architecture; no weights are made or fetched.
 
-    Parameters are counted for 1,000 outputs and, where the architecture has no size of its own, for pictures of 28x28
-    with one channel, texts of 256 tokens out of 8,000, or tables of 16 numbers.
+    Parameters are counted for what the family calls typical (`Entry.typical`), else for 1,000 outputs and, where the
+    architecture has no size of its own, for pictures of 28x28 with one channel, texts of 256 tokens out of 8,000, or
+    tables of 16 numbers.
 
     Raises:
         UnknownNameError: there is no such name.
@@ -199,17 +217,9 @@ def model_info(name: str) -> ModelInfo:
         577000
     """
     family, entry = find(name)
-    if entry.size is not None:
-        facts: dict[str, Any] = {"kind": "image", "channels": 3, "size": entry.size}
-    else:
-        typical = {
-            "image": {"channels": 1, "size": (28, 28)},
-            "text": {"vocabulary": 8000, "max_length": 256, "pad": 0},
-            "table": {"numbers": 16, "cardinalities": ()},
-        }
-        facts = {"kind": entry.inputs[0], **typical[entry.inputs[0]]}
+    facts, target = entry.typical or (_typical(entry), {"task": entry.tasks[0], "outputs": 1000})
     with torch.device("meta"):
-        net = family.build(name, facts, 1000, False).net
+        net = family.build(name, facts, target, False).net
     return ModelInfo(
         name=name,
         inputs=entry.inputs,
@@ -220,3 +230,13 @@ def model_info(name: str) -> ModelInfo:
         size=entry.size,
         pretrained=entry.pretrained,
     )
+
+
+def _typical(entry: Entry) -> dict[str, Any]:
+    kind = entry.inputs[0]
+    facts: dict[str, dict[str, Any]] = {
+        "image": {"channels": 1, "size": (28, 28)} if entry.size is None else {"channels": 3, "size": entry.size},
+        "text": {"vocabulary": 8000, "max_length": 256, "pad": 0},
+        "table": {"numbers": 16, "cardinalities": ()},
+    }
+    return {"kind": kind, **facts[kind]}

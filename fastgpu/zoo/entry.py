@@ -18,19 +18,16 @@ class Built:
     """A network that was built for data.
 
     Args:
-        net: the network itself, a plain module, called positionally with the input's keys.
-        size: `(height, width)` that pictures are resized to before the network, None where they stay.
-        mean: channel means the network's weights were trained with (scale 0 to 1), None: use the data's.
-        std: channel standard deviations, likewise.
+        net: the network itself, a plain module; `fastgpu.nn.adapters` calls it as its library wants.
+        declares: what the network asks of its input, as fields of the `Input`: for pictures `network_size` `(height,
+            width)`, `mean` and `std` of its pretrained weights; empty where the input stays as the data made it.
         pretrained: whether pretrained weights were loaded; the network's layout may depend on it.
         head: dotted name of the last layer, `""` where the whole network is trained at once.
         notes: what was decided, each one line, printed once.
     """
 
     net: nn.Module
-    size: tuple[int, int] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    declares: dict[str, Any] = dataclasses.field(default_factory=dict)
     pretrained: bool = False
     head: str = ""
     notes: tuple[str, ...] = ()
@@ -48,6 +45,8 @@ class Entry:
         licence: licence of the code (of pretrained weights too where there are any).
         size: `(height, width)` that it was made for; None where it has no opinion.
         pretrained: whether pretrained weights are published for it.
+        typical: `(facts, target)` by which `model_info` counts parameters; None: those usual for its input kind.
+        extra: the extra of FastGPU that brings its library, `""` where the core does.
     """
 
     name: str
@@ -57,6 +56,8 @@ class Entry:
     licence: str
     size: tuple[int, int] | None = None
     pretrained: bool = False
+    typical: tuple[dict[str, Any], dict[str, Any]] | None = None
+    extra: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,14 @@ class Family:
     Args:
         names: lists the names, at call time.
         entry: name -> its facts.
-        build: `build(name, facts, outputs, pretrained) -> Built`; `facts` come from `Input.facts()`, `outputs` is how
-            many numbers an item gets, `pretrained` is False, True, `"auto"`, or `"layout"`: as if weights had been loaded, but without them.
+        build: `build(name, facts, target, pretrained) -> Built`; `facts` come from `Input.facts()`, `target` from
+            `Task.facts()` (`"task"`, `"outputs"`, and what the task adds), `pretrained` is False, True, `"auto"`, or
+            `"layout"`: as if weights had been loaded, but without them.
     """
 
     names: Callable[[], list[str]]
     entry: Callable[[str], Entry]
-    build: Callable[[str, dict[str, Any], int, bool | str], Built]
+    build: Callable[[str, dict[str, Any], dict[str, Any], bool | str], Built]
 
 
 FAMILIES: Registry[Family] = Registry("family of architectures", "fastgpu.zoo")

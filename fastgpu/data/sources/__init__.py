@@ -16,7 +16,7 @@ A name wins over a folder of the same name; `"./digits"` or a `Path` is always t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ def load(
     *,
     target: str | Sequence[str] | None = None,
     task: str | None = None,
+    kinds: tuple[str, ...] = (),
+    columns: Mapping[str, str] | None = None,
+    window: int | None = None,
+    stride: int | None = None,
     image_size: int | tuple[int, int] | None = None,
     on_bad_item: str = "raise",
     data_dir: str | Path | None = None,
@@ -43,6 +47,10 @@ def load(
         data: a name, a path, or an object, in one of the forms above.
         target: name of the target column of a table, or of several; None: a column called `target`, `label`, `class` or `y`.
         task: the task, where the user named one; a source refuses a task that its targets cannot serve.
+        kinds: input kinds that the architecture takes; empty: any. It decides what a table or folder is read as.
+        columns: what a column is -> its name, where it has no usual one: `{"user": "customer"}`.
+        window: time steps of one item that is cut from a longer series; None: a whole run is an item.
+        stride: time steps from one window to the next; None: the window.
         image_size: height and width in pixels that pictures will be used at; chooses among sizes that a public set comes in.
         on_bad_item: `"raise"`, or `"skip"` to leave out rows that lack a target, a text or a picture; a note counts them.
         data_dir: folder for data that are fetched; None: `$FASTGPU_DATA`, else `~/.cache/fastgpu/data`.
@@ -65,12 +73,16 @@ def load(
     request = Request(
         target=_columns(target),
         task=None if task == "auto" else task,
+        kinds=kinds,
+        columns=dict(columns or {}),
+        window=window,
+        stride=stride,
         image_size=_size(image_size),
         on_bad_item=on_bad_item,
         data_dir=None if data_dir is None else Path(data_dir).expanduser(),
     )
     for source in _sources():
-        if source.recognise(data):
+        if source.recognise(data, request):
             try:
                 return source.load(data, request)
             except PermissionError as error:

@@ -217,7 +217,7 @@ SOURCES.register("arrays")(
     Source(
         order=70,
         form="(x, y), ((x, y), (x_val, y_val)) or {'train': (x, y), 'val': ...} of arrays, tensors or lists",
-        recognise=lambda data: _pairs(data) is not None,
+        recognise=lambda data, request: _pairs(data) is not None,
         load=_load,
     )
 )

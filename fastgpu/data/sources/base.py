@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,17 @@ class Request:
 
     target: tuple[str, ...] = ()
     task: str | None = None
+    kinds: tuple[str, ...] = ()
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    window: int | None = None
+    stride: int | None = None
     image_size: tuple[int, int] | None = None
     on_bad_item: str = "raise"
     data_dir: Path | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Whether the architecture takes only items of this kind: a table is then read as such."""
+        return self.kinds == (kind,)
 
     @property
     def skip(self) -> bool:
@@ -55,14 +63,14 @@ class Source:
     Args:
         order: sources are asked in ascending order, and the first that recognises the data takes them.
         form: the form in words, for the error that lists all of them.
-        recognise: whether the data have this form; cheap, and without the network.
+        recognise: whether data have this form, for what was asked; cheap, and without the network.
         load: data and request -> `Raw` items, or `Ready` data sets.
         names: names that this source answers, for nearest-name errors.
     """
 
     order: int
     form: str
-    recognise: Callable[[Any], bool]
+    recognise: Callable[[Any, Request], bool]
     load: Callable[[Any, Request], Raw | Ready]
     names: tuple[str, ...] = ()
 

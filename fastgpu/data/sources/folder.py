@@ -139,7 +139,7 @@ def _check_classes(items: Items, classes: tuple[str, ...], folder: Path) -> None
         )
 
 
-def _recognise(data: Any) -> bool:
+def _recognise(data: Any, request: Request) -> bool:
     path = as_path(data)
     return path is not None and path.is_dir()
 

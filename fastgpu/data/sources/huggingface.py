@@ -188,7 +188,7 @@ def _pictures(part: Any, column: str, split: str) -> np.ndarray:
     return objects(items)
 
 
-def _recognise(data: Any) -> bool:
+def _recognise(data: Any, request: Request) -> bool:
     if isinstance(data, str):
         return data.startswith("hf:")
     kind = type(data)

@@ -153,7 +153,7 @@ SOURCES.register("public")(
     Source(
         order=20,
         form="the name of a public data set ('mnist', 'cifar10', 'imagenette', ...)",
-        recognise=lambda data: _canonical(data) in PUBLIC,
+        recognise=lambda data, request: _canonical(data) in PUBLIC,
         load=_load,
         names=tuple(PUBLIC),
     )

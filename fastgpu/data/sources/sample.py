@@ -39,7 +39,7 @@ def digits() -> Raw:
 _SAMPLES = {"digits": digits}
 
 
-def _recognise(data: Any) -> bool:
+def _recognise(data: Any, request: Request) -> bool:
     return isinstance(data, str) and data.lower() in _SAMPLES
 
 

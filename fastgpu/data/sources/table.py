@@ -71,7 +71,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return found if "train" in found else {}
 
 
-def _recognise(data: Any) -> bool:
+def _recognise(data: Any, request: Request) -> bool:
     if isinstance(data, (str, os.PathLike)):
         path = as_path(data)
         return path is not None and (path.is_file() or any(_is_train(f) for f in path.iterdir()))

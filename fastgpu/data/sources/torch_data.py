@@ -30,7 +30,7 @@ def _datamodule(data: Any) -> str | None:
     return None
 
 
-def _recognise(data: Any) -> bool:
+def _recognise(data: Any, request: Request) -> bool:
     if isinstance(data, dict):
         return bool(data) and all(_is_data(part) for part in data.values())
     if isinstance(data, (tuple, list)):

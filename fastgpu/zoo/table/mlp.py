@@ -59,9 +59,9 @@ class TableMLP(nn.Module):
         return self.layers(self.features(first, second))
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
+def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build a perceptron for pictures (flattened) or for a table."""
-    hidden = HIDDEN[name]
+    hidden, outputs = HIDDEN[name], target["outputs"]
     if facts["kind"] == "image":
         net = layers(facts["channels"] * math.prod(facts["size"]), hidden, outputs).insert(0, nn.Flatten())
         return Built(net=net, head=str(len(net) - 1))

@@ -75,10 +75,10 @@ class TableResNet(nn.Module):
         return self.head(self.norm(x).relu())
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
+def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the ResNet for a table's columns."""
     width, blocks = SIZES[name]
-    net = TableResNet(facts["numbers"], facts["cardinalities"], outputs, width=width, blocks=blocks)
+    net = TableResNet(facts["numbers"], facts["cardinalities"], target["outputs"], width=width, blocks=blocks)
     return Built(net=net, head="head")
 
 

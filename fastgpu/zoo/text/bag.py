@@ -34,9 +34,9 @@ class TextBag(nn.Module):
         return self.head(masked_mean(self.tokens(input_ids), attention_mask))
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
+def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the bag for a tokenizer's vocabulary."""
-    return Built(net=TextBag(facts["vocabulary"], outputs, width=WIDTHS[name], pad=facts["pad"]), head="head")
+    return Built(net=TextBag(facts["vocabulary"], target["outputs"], width=WIDTHS[name], pad=facts["pad"]), head="head")
 
 
 def entry(name: str) -> Entry:

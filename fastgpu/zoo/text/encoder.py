@@ -84,10 +84,10 @@ class TextEncoder(nn.Module):
         return self.head(masked_mean(x, attention_mask))
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
+def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the encoder for a tokenizer's vocabulary and length."""
     width, layers = SIZES[name]
-    net = TextEncoder(facts["vocabulary"], facts["max_length"], outputs, width=width, layers=layers, pad=facts["pad"])
+    net = TextEncoder(facts["vocabulary"], facts["max_length"], target["outputs"], width=width, layers=layers, pad=facts["pad"])
     return Built(net=net, head="head")
 
 

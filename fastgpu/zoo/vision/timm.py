@@ -40,9 +40,9 @@ def entry(name: str) -> Entry:
     )
 
 
-def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str) -> Built:
+def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build an architecture for pictures of `facts["size"]` with `facts["channels"]`; see `small_images` for the size."""
-    config, channels, size = _config(name), facts["channels"], tuple(facts["size"])
+    config, channels, size, outputs = _config(name), facts["channels"], tuple(facts["size"]), target["outputs"]
     rebuilt = pretrained == "layout"
     weights, note = weights_file(name, False if rebuilt else pretrained, hub=config.hf_hub_id or "", url=config.url or "")
     # Trials draw no random numbers, so that a seed gives the same weights whatever was tried.
@@ -64,9 +64,8 @@ def build(name: str, facts: dict[str, Any], outputs: int, pretrained: bool | str
     small_images.undo(net, steps[: fit.undo])
     return Built(
         net=net,
-        size=fit.size if fit.size != size else None,
-        mean=_per_channel(config.mean, channels) if weights else None,
-        std=_per_channel(config.std, channels) if weights else None,
+        declares=({"network_size": fit.size} if fit.size != size else {})
+        | ({"mean": _per_channel(config.mean, channels), "std": _per_channel(config.std, channels)} if weights else {}),
         pretrained=weights is not None,
         head=_head(net, config.classifier),
         notes=tuple(n for n in (note, resizing) if n),

@@ -1,4 +1,4 @@
-"""The adapter between a plain network and the model contract `model(x: dict, y) -> dict`."""
+"""The adapter of plain networks: timm's, the zoo's own, the user's."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from fastgpu.errors import ModelError
+from fastgpu.nn.adapters.base import ADAPTERS, Adapter
 
 __all__ = ["Positional"]
 
 
-class Positional(nn.Module):
+@ADAPTERS.register("positional")
+class Positional(Adapter):
     """Calls a plain network with the parts of a batch in order; its output becomes `{"logits": ...}`.
 
-    Args:
-        net: any module: the zoo's, timm's, the user's.
-        keys: keys of the batch's `x` in the order of the network's arguments; those that a batch lacks are left out.
+    Keys that a batch lacks are left out.
     """
 
-    def __init__(self, net: nn.Module, keys: tuple[str, ...]) -> None:
-        super().__init__()
-        self.net = net
-        self.keys = keys
+    @classmethod
+    def suits(cls, net: nn.Module) -> bool:
+        return True
 
     def forward(self, x: Mapping[str, Tensor], y: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
         out = self.net(*[x[key] for key in self.keys if key in x])
