@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "is_auto", "known_keywords", "plain"]
+__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "is_auto", "known_keywords", "plain", "several"]
 
 SOURCE_OPTIONS = ("columns", "window", "stride")
 """Settings that say how a file is read; those sources take them that need them."""
@@ -161,3 +161,10 @@ def known_keywords(call: Callable[P, R]) -> Callable[P, R]:
         return call(*args, **kwargs)
 
     return checked
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """One or several -> a tuple; None and False are none."""
+    if given is None or given is False:
+        return ()
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,)

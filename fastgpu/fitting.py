@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,38 @@ from fastgpu.train.groups import frozen_modules, layer_groups
 from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.preflight import check_batch
 from fastgpu.train.reproducible import own_randomness
-from fastgpu.train.schedules import SCHEDULES
+from fastgpu.train.schedules import SCHEDULES, Schedule
 from fastgpu.train.trainer import make_trainer, quiet, restarted
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["run_fit"]
+__all__ = ["plan_fit", "run_fit"]
+
+
+def plan_fit(
+    learner: Learner, epochs: int, lr: float | None, schedule: str | Schedule, shares: tuple[float, ...] = (1.0,)
+) -> FitPlan:
+    """What a call of `fit` asks for, checked.
+
+    Args:
+        epochs: epochs to train, at least 1.
+        lr: learning rate of the head; None: the learner's.
+        schedule: name of the schedule, or the function itself.
+        shares: learning rate of each layer group as a share of `lr`.
+
+    Raises:
+        ArgumentError: epochs or learning rate are out of range.
+        UnknownNameError: there is no such schedule.
+    """
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
+    if lr is not None and not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+        raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
+    if isinstance(schedule, str):
+        SCHEDULES[schedule]
+    done, rate = len(learner.history), learner.lr if lr is None else float(lr)
+    return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
 
 
 def run_fit(

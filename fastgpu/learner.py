@@ -17,10 +17,10 @@ from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
-from fastgpu.config import Settings, known_keywords, plain
+from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
-from fastgpu.fitting import run_fit
+from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
@@ -28,7 +28,7 @@ from fastgpu.train.groups import freeze_to_head
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
 from fastgpu.train.module import FitPlan, TaskModule
-from fastgpu.train.schedules import SCHEDULES, Schedule
+from fastgpu.train.schedules import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,8 +165,8 @@ class Learner:
         self.settings = settings
         self.architecture, self.from_zoo = architecture_name(architecture), isinstance(architecture, str)
         self.missing: dict[str, str] = {}
-        self.callbacks = _several(callbacks)
-        self._loggers = _several(logger)
+        self.callbacks = several(callbacks)
+        self._loggers = several(logger)
         self.history = History()
         self.trainer: Trainer | None = None
         self.state_file: Path | None = None  # the checkpoint that the next fit goes on from
@@ -224,11 +224,11 @@ class Learner:
         if resume:
             plan = plan_to_resume(self, resume)
         else:
-            plan = self._plan(epochs, lr, schedule)
+            plan = plan_fit(self, epochs, lr, schedule)
         return run_fit(
             self,
             plan,
-            callbacks=_several(callbacks),
+            callbacks=several(callbacks),
             patience=patience,
             max_time=max_time,
             same_fit=bool(resume),
@@ -237,7 +237,7 @@ class Learner:
     @known_keywords
     def fit_one_cycle(self, epochs: int = 1, lr_max: float | None = None, *, callbacks: Any = ()) -> History:
         """Train with one cycle of the learning rate, up to `lr_max` and down to almost none (Smith and Topin 2018)."""
-        return run_fit(self, self._plan(epochs, lr_max, "one_cycle"), callbacks=_several(callbacks))
+        return run_fit(self, plan_fit(self, epochs, lr_max, "one_cycle"), callbacks=several(callbacks))
 
     @known_keywords
     def fine_tune(
@@ -254,14 +254,14 @@ class Learner:
         """
         if not isinstance(lr_mult, (int, float)) or not 1 <= lr_mult < math.inf:
             raise ArgumentError(f"lr_mult is a number, at least 1. {lr_mult!r} came. Give for example lr_mult=100.")
-        self._plan(epochs, base_lr, "one_cycle")  # what is wrong with the second part is said before the first
-        first, callbacks = len(self.history), _several(callbacks)
+        plan_fit(self, epochs, base_lr, "one_cycle")  # what is wrong with the second part is said before the first
+        first, callbacks = len(self.history), several(callbacks)
         base_lr = self.lr if base_lr is None else base_lr
         self.history.interrupted = False
         if not self.pretrained and not self.history.rows:
             self.say(f"fine_tune: {self.architecture} starts from random weights; pretrained='auto' gives it trained ones")
         if freeze_epochs:
-            plan = self._plan(freeze_epochs, base_lr, "one_cycle")
+            plan = plan_fit(self, freeze_epochs, base_lr, "one_cycle")
             trained = [p for p in self.module.parameters() if p.requires_grad]
             self.freeze()
             try:
@@ -270,7 +270,7 @@ class Learner:
                 for parameter in trained:  # what the user froze stays frozen
                     parameter.requires_grad_(True)
         if not self.history.interrupted:
-            plan = self._plan(epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
+            plan = plan_fit(self, epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
             run_fit(self, plan, callbacks=callbacks)
         return self.history.since(first)
 
@@ -396,20 +396,3 @@ class Learner:
             return None
         self.say("weights: changed since the last fit; training goes on from them")
         return now
-
-    def _plan(self, epochs: int, lr: float | None, schedule: str | Schedule, shares: tuple[float, ...] = (1.0,)) -> FitPlan:
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-            raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
-        if lr is not None and not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
-            raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
-        if isinstance(schedule, str):
-            SCHEDULES[schedule]
-        done = len(self.history)
-        return FitPlan(first=done, last=done + epochs, lr=self.lr if lr is None else float(lr), schedule=schedule, lr_shares=shares)
-
-
-def _several(given: Any) -> tuple[Any, ...]:
-    """One or several -> a tuple."""
-    if given is None or given is False:
-        return ()
-    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
