@@ -58,14 +58,19 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
 )
 @click.argument("model")
 @click.argument("items", nargs=-1, required=True)
-@click.option("--out", type=click.Path(), help="CSV file to write. Default: a table in a terminal, else CSV on stdout.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="File to write: a CSV, or a sound, mask or video where the task gives one. Default: a table in a terminal, else CSV on stdout.",
+)
 @options(WHERE)
 @click.pass_context
 def predict(ctx: click.Context, **_: Any) -> None:
     """Print what MODEL says about ITEMS, in the order given.
 
-    MODEL is a run folder (its best weights) or a saved file. ITEMS are files or folders of pictures; texts in quotes or
-    a CSV file with a column of them; or one CSV or Parquet file of rows. Columns p_<class> hold the probabilities.
+    MODEL is a run folder (its best weights) or a saved file. ITEMS are files or folders of pictures; files of sound or of
+    sensor series; texts in quotes or a CSV file with a column of them; or one CSV or Parquet file of rows. Columns
+    p_<class> hold the probabilities.
     """
     changes = given(ctx)
     model, items, out = changes.pop("model"), changes.pop("items"), changes.pop("out", None)
@@ -76,8 +81,14 @@ def predict(ctx: click.Context, **_: Any) -> None:
 
     learn = Learner.load(model, **changes, verbose=False)
     names, asked = _items(learn, items)
-    frame = learn.predict(asked).to_frame()
-    frame.insert(0, "item", names)
+    results = learn.predict(asked)
+    if out is not None and Path(out).suffix != ".csv":
+        for file in results.save(out):
+            click.echo(file)
+        return
+    frame = results.to_frame()
+    # A video gives a row a frame, a long run a row a window.
+    frame.insert(0, "item", names if len(names) == len(frame) else range(len(frame)))
     if out is not None:
         try:
             frame.to_csv(out, index=False)
@@ -108,18 +119,20 @@ def _items(learn: Learner, given: tuple[str, ...]) -> tuple[list[Any], Any]:
     if kind == "image":
         files = [str(file) for item in given for file in learn.data.input.as_items(item)]
         return files, files
+    if kind in ("audio", "series"):
+        return list(given), list(given)
     tables = [item for item in given if Path(item).suffix.lower() in (".csv", ".tsv", ".parquet", ".gz")]
     if kind == "text" and not tables:
         return list(given), list(given)
-    if kind not in ("text", "table"):
-        raise ArgumentError(f"A shell can give pictures, texts and tables. This model takes {kind}. Use predict in Python.")
+    if kind == "tensors":
+        raise ArgumentError("A shell cannot give the tensors that this model takes. Use predict in Python.")
     if len(given) != 1 or not tables:
         raise ArgumentError(f"Rows to predict come in one CSV or Parquet file. {' '.join(given)} came. Give one such file.")
     frame = _table(Path(given[0]))
-    if kind == "table":
-        return list(range(len(frame))), frame
-    column = _text_column(frame, given[0])
-    return frame[column].tolist(), frame[column]
+    if kind == "text":
+        column = _text_column(frame, given[0])
+        return frame[column].tolist(), frame[column]
+    return list(range(len(frame))), frame
 
 
 def _table(path: Path) -> DataFrame:
