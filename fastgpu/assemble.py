@@ -40,6 +40,8 @@ def assemble(architecture: str | nn.Module, data: Any, settings: Settings) -> tu
         TASKS[settings.task]
     if entry is not None:
         kinds = entry.inputs
+        brought = {name: value for name, value in entry.settings.items() if getattr(settings, name) is None}
+        settings = dataclasses.replace(settings, **brought)
         if settings.task != "auto":
             zoo.check_task(entry, settings.task)
         elif len(entry.tasks) == 1:
@@ -90,6 +92,8 @@ def open_data(
     if settings.task == "auto":
         notes.append(f"task: {name}")
     kind = TASKS[name]
+    if kind.kinds and source.kind not in kind.kinds:
+        raise ArgumentError(f"task={name!r} takes {' or '.join(kind.kinds)} data. {source.name} holds {source.kind} data. Choose another task.")
     source = _with_targets(source, kind)
     if task is None:
         classes = kind.classes_in(np.asarray(source.splits["train"].y), source.classes, source.target)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +20,7 @@ from fastgpu.data.module import DataModule
 from fastgpu.data.raw import SPLITS
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
 from fastgpu.errors import DataError
+from fastgpu.inputs.film_writing import write_film
 from fastgpu.results import Results
 from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
@@ -46,19 +49,37 @@ def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
 
 def predict(learner: Learner, items: Any = None) -> Results:
     """Decoded predictions of raw items, in the order given; see `Learner.predict`."""
-    split = _split_to_predict(learner, items)
+    split, raw = _split_to_predict(learner, items)
     if not len(split) and not isinstance(split, LoaderSplit):
         raise DataError("predict needs at least one item. None came.")
+    began = time.perf_counter()
     predictions = run_predict(learner, split)
     task, input = learner.data.task, learner.data.input
     columns = task.columns(predictions)
+    speed = len(next(iter(columns.values()))) / (time.perf_counter() - began)
+    if isinstance(split, ColumnSplit):
+        columns |= input.origins(split.x)
 
     def draw(axes: Any, i: int) -> None:
         input.draw(axes, _columns(split, len(next(iter(predictions.values())))), i)
         task.draw(axes, columns, i)
 
-    write = (lambda i, path: task.write(columns, i, path)) if task.writes else None
-    return Results(columns, names=task.names, draw=draw, title=lambda i: task.title(columns, i), write=write)
+    painted = _painted(learner, raw, columns)
+    write = (lambda i, path: painted(i).save(path)) if painted else None
+    if task.writes:
+        write = lambda i, path: task.write(columns, i, path)  # noqa: E731
+    rate = getattr(raw, "frames_per_second", 10.0)
+    if hasattr(raw, "frames_per_second"):
+        learner.say(f"{raw}: {len(raw):,} frames at {rate:.3g} a second; predicted {speed:.3g} frames a second")
+    film = (lambda numbers, path: write_film(path, map(painted, numbers), rate)) if painted else None
+    return Results(columns, names=task.names, draw=draw, title=lambda i: task.title(columns, i), write=write, film=film, speed=speed)
+
+
+def _painted(learner: Learner, raw: Any, columns: dict[str, Any]) -> Callable[[int], Any] | None:
+    """Number of an item -> its picture with the prediction over it; None where that cannot be."""
+    task = learner.data.task
+    pictures = learner.data.input.pictures(raw) if raw is not None and task.paints else None
+    return None if pictures is None else lambda i: task.paint(pictures(i).copy(), columns, i)
 
 
 def run_predict(learner: Learner, split: Split) -> dict[str, Any]:
@@ -106,7 +127,9 @@ class _Shown(LightningModule):
         self._model = [model]  # in a list: it is no layer of its own
 
     def forward(self, x: dict[str, Any], y: dict[str, Any]) -> Any:
-        return self._model[0](x, y)
+        # Without gradients torch's counter fails at a layer that gives a view of its own weight, as a [CLS] token does.
+        with torch.enable_grad():
+            return self._model[0](x, y)
 
 
 def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
@@ -151,15 +174,17 @@ def open_raw(learner: Learner, data: Any) -> DataModule:
     return open_data(data, settings, input=learner.data.input, task=learner.data.task)[0]
 
 
-def _split_to_predict(learner: Learner, items: Any) -> Split:
+def _split_to_predict(learner: Learner, items: Any) -> tuple[Split, Any]:
+    """What is predicted, and the items as they came, None where they are known encoded only."""
     if items is None:
-        return learner.data.judged()
+        return learner.data.judged(), None
     if isinstance(items, str) and items in SPLITS:
-        return learner.data.split(items)
+        return learner.data.split(items), None
     if isinstance(items, (DataLoader, Dataset)):
-        return _of_loader(learner, LoaderSplit(items))
+        return _of_loader(learner, LoaderSplit(items)), None
     input = learner.data.input
-    return ColumnSplit(input.encode(input.as_items(items)), None)
+    raw = input.as_items(items)
+    return ColumnSplit(input.encode(raw), None), raw
 
 
 def _columns(split: Split, n: int) -> Columns:

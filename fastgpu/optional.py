@@ -11,10 +11,13 @@ from fastgpu.errors import MissingPackageError
 __all__ = ["EXTRAS", "available", "require"]
 
 EXTRAS: dict[str, str] = {
+    "babel": "text",
     "datasets": "data",
     "faster_coco_eval": "vision",
+    "imageio_ffmpeg": "video",
     "pyarrow": "data",
     "rtdl_revisiting_models": "tables",
+    "scipy": "vision",
     "segmentation_models_pytorch": "vision",
     "soundfile": "audio",
     "soxr": "audio",
@@ -35,21 +38,37 @@ def require(package: str, *, need: str) -> ModuleType:
     """Import an optional package, or say in one line how to install it.
 
     Args:
-        package: the name that is imported.
+        package: the name that is imported, a module of a package too.
         need: what it is needed for, as the beginning of a sentence: `"Reading Parquet files"`.
 
     Raises:
-        MissingPackageError: the package is not installed.
+        MissingPackageError: the package is not installed, or cannot be imported beside the torchaudio that is.
 
     Example:
         >>> require("json", need="Reading settings").loads("[1]")
         [1]
     """
+    if package.partition(".")[0] == "transformers":
+        _refuse_broken_torchaudio(need)
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        top = package.partition(".")[0]
+        if error.name not in (package, top):
             raise
-        extra = EXTRAS.get(package)
-        install = f"pip install 'fastgpu[{extra}]'" if extra else f"pip install {package}"
-        raise MissingPackageError(f"{need} needs the package {package}, which is not installed. Run: {install}") from None
+        extra = EXTRAS.get(top)
+        install = f"pip install 'fastgpu[{extra}]'" if extra else f"pip install {top}"
+        raise MissingPackageError(f"{need} needs the package {top}, which is not installed. Run: {install}") from None
+
+
+def _refuse_broken_torchaudio(need: str) -> None:
+    """Transformers imports torchaudio where it is installed, and fails as a whole where that fails (with a newer torch, say)."""
+    if not available("torchaudio"):
+        return
+    try:
+        importlib.import_module("torchaudio")
+    except Exception as error:  # an extension module built for another torch fails in many ways
+        raise MissingPackageError(
+            f"{need} needs the package transformers, which cannot be imported beside the torchaudio that is installed: "
+            f"{type(error).__name__}: {str(error)[:120]}. FastGPU needs no torchaudio. Run: pip uninstall torchaudio"
+        ) from None

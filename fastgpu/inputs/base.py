@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -94,6 +94,14 @@ class Input(ABC):
     @abstractmethod
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         """Draw one item into matplotlib `axes`, as the network sees it."""
+
+    def origins(self, columns: Columns) -> dict[str, list[Any]]:
+        """What else a row of `predict` says of its item, as columns of the results: the run that a window is cut from; nothing by default."""
+        return {}
+
+    def pictures(self, items: Any) -> Callable[[int], Any] | None:
+        """Number of an item -> the item as it came, as a PIL picture of mode RGB to paint on; None where items are no pictures."""
+        return None
 
     def declared(self, facts: Mapping[str, Any]) -> Input:
         """This input with what the network declares (`Built.declares`): its own mean, size, sampling rate."""

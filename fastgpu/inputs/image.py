@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from fastgpu.data.columns import Columns, LazyColumns, TensorColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
 from fastgpu.inputs.image_preparation import ImagePreparation
+from fastgpu.inputs.video import Film, FilmColumns, Frames, is_film
 
 __all__ = ["ImageInput", "frame_scale"]
 
@@ -109,6 +110,8 @@ class ImageInput(Input):
         )
 
     def encode(self, items: Any) -> Columns:
+        if isinstance(items, Film):
+            return FilmColumns(items, lambda frame: self._stored(self._decoded(frame), torch.tensor(frame.size[::-1])))
         if _is_array(items):
             pixels = _as_tensor(items, self.floats)
             return TensorColumns(self._stored(self._fitted(pixels), torch.tensor(pixels.shape[-2:]).expand(len(pixels), 2)))
@@ -139,6 +142,8 @@ class ImageInput(Input):
 
         if isinstance(given, (str, Path)):
             path = Path(given)
+            if is_film(path):
+                return Film(path)
             if path.is_dir():
                 files = sorted(p for p in path.rglob("*") if p.suffix.lower() in Image.registered_extensions())
                 if not files:
@@ -160,6 +165,15 @@ class ImageInput(Input):
         raise DataError(
             f"Pictures to predict are files, PIL images or arrays. {_kinds(given)} came. Give a path, a list of paths, or an array."
         )
+
+    def pictures(self, items: Any) -> Callable[[int], Any]:
+        from PIL import Image
+
+        if isinstance(items, Film):
+            return Frames(items)
+        if _is_array(items):
+            return lambda i: Image.fromarray(_drawable(_as_tensor(items[i : i + 1])[0]))
+        return lambda i: next(_read_all(items[i : i + 1]))[0].convert("RGB")
 
     def facts(self) -> dict[str, Any]:
         return {"kind": self.kind, "channels": self.channels, "size": self.size}
@@ -261,6 +275,14 @@ def _as_tensor(items: Any, floats: bool = False) -> Tensor:
     if not floats and not images.is_floating_point() and images.numel() and images.min() >= 0 and images.max() <= 255:
         return images.to(torch.uint8)
     return images.float()
+
+
+def _drawable(image: Tensor) -> np.ndarray:
+    """A picture `(c, h, w)` -> `(h, w, 3)` uint8; floats from 0 to 1 are shares of white."""
+    if image.is_floating_point() and image.max() <= 1:
+        image = image * 255
+    colour = image.round().clamp(0, 255).to(torch.uint8) if image.is_floating_point() else image
+    return colour[[0, 0, 0] if len(colour) < 3 else [0, 1, 2]].permute(1, 2, 0).numpy()
 
 
 def _objects(items: list[Any]) -> np.ndarray:

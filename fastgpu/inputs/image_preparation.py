@@ -45,8 +45,8 @@ class ImagePreparation(Preparation):
     def augment(self, x: dict[str, Any], y: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Mirror half of the pictures, and shift each by up to an eighth of its size (He et al. 2016, section 4.2).
 
-        Targets that lie in the picture are mirrored with it: `y["boxes"]` `(b, k, 4)`, corners in pixels, and `y["mask"]`
-        `(b, h, w)`; such pictures are not shifted.
+        Targets that lie in the picture are mirrored with it: `y["boxes"]` `(b, k, 4)`, corners in pixels, `y["mask"]`
+        `(b, h, w)` and `y["masks"]` `(b, k, h, w)`; such pictures are not shifted.
         """
         image = x["image"]
         mirrored = torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5
@@ -59,6 +59,8 @@ class ImagePreparation(Preparation):
             y = {**y, "boxes": torch.where(mirrored[..., 0], flipped, y["boxes"])}
         if "mask" in y:
             y = {**y, "mask": torch.where(mirrored[:, 0], y["mask"].flip(-1), y["mask"])}
+        if "masks" in y:
+            y = {**y, "masks": torch.where(mirrored, y["masks"].flip(-1), y["masks"])}
         return {**x, "image": image}, y
 
 

@@ -12,7 +12,7 @@ from fastgpu.errors import DataError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["as_finite", "as_floats", "as_frame", "codes_of", "kind_of", "levels_of", "numbers_of", "row_type", "scales_of"]
+__all__ = ["as_finite", "as_floats", "as_frame", "as_strings", "codes_of", "kind_of", "levels_of", "numbers_of", "row_type", "scales_of"]
 
 LEVELS = 1000
 """Most values of a category column that get a code of their own: the most frequent ones."""
@@ -127,7 +127,7 @@ def scales_of(table: np.ndarray) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def _as_strings(column: Any) -> Any:
+def as_strings(column: Any) -> Any:
     """Values as strings, missing ones as missing; whole numbers alike whether they came as int or as float."""
     from pandas.api import types
 
@@ -139,7 +139,7 @@ def _as_strings(column: Any) -> Any:
 def levels_of(column: Any) -> tuple[str, ...]:
     """The values of a category column as sorted strings, of very many only the most frequent."""
     # Sorted first: where values are as frequent, the same ones are kept each time.
-    counts = _as_strings(column).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    counts = as_strings(column).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return tuple(sorted(counts.index[:LEVELS]))
 
 
@@ -147,4 +147,4 @@ def codes_of(column: Any, levels: tuple[str, ...]) -> np.ndarray:
     """`(n,)` int64 codes: 1 for the first of `levels`; 0 for what is missing or not among them."""
     import pandas as pd
 
-    return pd.Index(levels, dtype=object).get_indexer(pd.Index(_as_strings(column), dtype=object)).astype(np.int64) + 1
+    return pd.Index(levels, dtype=object).get_indexer(pd.Index(as_strings(column), dtype=object)).astype(np.int64) + 1

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from fastgpu.data.columns import Columns, RaggedColumns
-from fastgpu.errors import ArgumentError, BadItemError, DataError
-from fastgpu.inputs.base import INPUTS, Input
+from fastgpu.errors import BadItemError, DataError
+from fastgpu.inputs.base import INPUTS, Input, Preparation
+from fastgpu.inputs.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,6 +35,30 @@ _MEASURED_ON = 20_000
 _AT_ONCE = 10_000
 
 
+class TextPreparation(Preparation):
+    """Puts the special tokens around each text that the network asks for.
+
+    Args:
+        first: number of the token before each text, None: there is none.
+        last: number of the token after each text, None: there is none.
+        pad: number that fills up.
+    """
+
+    def __init__(self, first: int | None, last: int | None, pad: int) -> None:
+        super().__init__()
+        self.first, self.last, self.pad = first, last, pad
+
+    def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        ids, mask = x["input_ids"], x["attention_mask"]
+        if self.first is not None:
+            ids, mask = F.pad(ids, (1, 0), value=self.first), F.pad(mask, (1, 0), value=True)
+        if self.last is not None:
+            end = mask.sum(1, keepdim=True)
+            ids = F.pad(ids, (0, 1), value=self.pad).scatter(1, end, self.last)
+            mask = F.pad(mask, (0, 1), value=False).scatter(1, end, True)
+        return {**x, "input_ids": ids, "attention_mask": mask}
+
+
 @INPUTS.register("text")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextInput(Input):
@@ -44,6 +70,8 @@ class TextInput(Input):
         vocabulary: how many token numbers there are.
         pad: number that fills up short texts.
         unknown: number that stands for a text without any token.
+        first: number of the token before each text, where the network asks for one.
+        last: number of the token after each text, likewise.
 
     Example:
         >>> text = TextInput.fit(np.array(["a good film", "a bad film"], dtype=object))
@@ -60,20 +88,33 @@ class TextInput(Input):
     vocabulary: int
     pad: int = 0
     unknown: int = 1
+    first: int | None = None
+    last: int | None = None
 
     @classmethod
     def fit(
-        cls, items: Any, *, size: tuple[int, int] | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None
+        cls,
+        items: Any,
+        *,
+        size: tuple[int, int] | None = None,
+        tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+        also: Sequence[str] | None = None,
+        vocabulary: int = VOCABULARY,
+        cased: bool = False,
     ) -> TextInput:
         """Train a tokenizer on the texts, or take a given one, and measure how long texts are.
 
         The tokenizer is byte-pair encoding (Sennrich et al., 2016, https://arxiv.org/abs/1508.07909) of lower-cased
-        text. Texts are cut at the length that 99 % of them do not exceed, 256 tokens at most.
+        text. Texts are cut at the length that 99 % of them do not exceed (all of them, where `also` is given), 256
+        tokens at most.
 
         Args:
             items: `(n,)` strings.
             size: unused.
             tokenizer: a `tokenizers.Tokenizer` or the path of its `tokenizer.json`; None trains one.
+            also: further texts that a trained tokenizer has to know, such as translations.
+            vocabulary: most tokens that a trained tokenizer has.
+            cased: whether a trained tokenizer keeps capitals.
 
         Raises:
             DataError: no item has a word.
@@ -82,18 +123,22 @@ class TextInput(Input):
         texts = [text for text in items if isinstance(text, str) and text.strip()]
         if not texts:
             raise DataError(f"Texts must hold words. None of the {len(items)} items does. Check the text column.")
-        chosen = _given(tokenizer) if tokenizer is not None else _train(_spread(texts, _TRAINED_ON))
-        unknown = _token(chosen, ("[UNK]", "<unk>", "<|endoftext|>"), default=0)
+        if tokenizer is not None:
+            chosen = given(tokenizer)
+        else:
+            known = [*texts, *(text for text in also or () if isinstance(text, str))]
+            chosen = train(spread(known, _TRAINED_ON), vocabulary=vocabulary, cased=cased)
         fitted = cls(
             tokenizer=chosen.to_str(),
             max_length=MAX_LENGTH,
             vocabulary=max(chosen.get_vocab(with_added_tokens=True).values()) + 1,  # numbers may have gaps
-            pad=_token(chosen, ("[PAD]", "<pad>", "<|endoftext|>"), default=0),
-            unknown=unknown,
+            pad=number_of(chosen, PAD) or 0,
+            unknown=number_of(chosen, UNKNOWN) or 0,
         )
-        sample = _spread(texts, _MEASURED_ON)
+        sample = spread(texts, _MEASURED_ON)
         lengths = np.fromiter(map(len, fitted._tokens(sample)), np.int64, len(sample))
-        return dataclasses.replace(fitted, max_length=max(1, int(np.ceil(np.quantile(lengths, 0.99)))))
+        share = 0.99 if also is None else 1.0
+        return dataclasses.replace(fitted, max_length=max(1, int(np.ceil(np.quantile(lengths, share)))))
 
     def encode(self, items: Any) -> Columns:
         """Texts `(n,)` -> their tokens; a missing text counts as an empty one.
@@ -109,7 +154,7 @@ class TextInput(Input):
         return RaggedColumns(torch.from_numpy(flat), torch.from_numpy(lengths), pad=self.pad)
 
     def _tokens(self, texts: list[str]) -> Iterator[list[int]]:
-        tokenizer = _loaded(self.tokenizer, self.max_length)
+        tokenizer = loaded(self.tokenizer, self.max_length)
         # In parts: an encoding holds much more than its numbers.
         for start in range(0, len(texts), _AT_ONCE):
             yield from (e.ids for e in tokenizer.encode_batch_fast(texts[start : start + _AT_ONCE]))
@@ -128,7 +173,22 @@ class TextInput(Input):
         return items
 
     def facts(self) -> dict[str, Any]:
-        return {"kind": self.kind, "vocabulary": self.vocabulary, "max_length": self.max_length, "pad": self.pad}
+        """Beside the sizes `"begin"` and `"end"`: tokens that a network may ask for around a text, None where there are none.
+
+        They are None, too, where the tokenizer itself puts special tokens around each text.
+        """
+        tokenizer = loaded(self.tokenizer, self.max_length)
+        around = {"begin": BEGIN, "end": END}
+        return {
+            "kind": self.kind,
+            "vocabulary": self.vocabulary,
+            "max_length": self.max_length,
+            "pad": self.pad,
+            **{name: None if wraps(tokenizer) else number_of(tokenizer, names) for name, names in around.items()},
+        }
+
+    def preparation(self) -> Preparation:
+        return TextPreparation(self.first, self.last, self.pad)
 
     def describe(self) -> str:
         return f"texts, vocabulary of {self.vocabulary:,} tokens, cut after {self.max_length} tokens"
@@ -136,68 +196,11 @@ class TextInput(Input):
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         batch = columns.gather(torch.tensor([index]))
         ids = batch["input_ids"][0][batch["attention_mask"][0]].tolist()
-        text = _loaded(self.tokenizer, self.max_length).decode(ids, skip_special_tokens=False)
+        text = loaded(self.tokenizer, self.max_length).decode(ids, skip_special_tokens=False)
         lines = textwrap.wrap(text, 24, max_lines=9, placeholder=" ...")
         # A dollar sign would start a formula.
         axes.text(0.0, 1.0, "\n".join(lines).replace("$", r"\$"), ha="left", va="top", fontsize=8, family="monospace")
         axes.set_axis_off()
-
-
-def _train(texts: list[str]) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    # Word starts are marked by this pair: with the trainer's own prefix or suffix for word parts (as with
-    # WordPiece) the order of the vocabulary differs from run to run.
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        min_frequency=2,
-        limit_alphabet=VOCABULARY // 2,
-        special_tokens=["[PAD]", "[UNK]"],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    return tokenizer
-
-
-def _given(tokenizer: Tokenizer | str | os.PathLike[str]) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    if isinstance(tokenizer, Tokenizer):
-        return tokenizer
-    if not os.path.isfile(tokenizer):
-        raise ArgumentError(
-            f"tokenizer must be a tokenizers.Tokenizer or the path of a tokenizer.json. There is no file {tokenizer}."
-        )
-    try:
-        return Tokenizer.from_file(os.fspath(tokenizer))
-    except Exception as error:  # the library raises no narrower class
-        raise ArgumentError(f"{tokenizer} is not a tokenizer.json of the tokenizers library. {error}") from None
-
-
-@lru_cache(maxsize=8)
-def _loaded(saved: str, max_length: int) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(saved)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    return tokenizer
-
-
-def _token(tokenizer: Tokenizer, names: tuple[str, ...], *, default: int) -> int:
-    numbers = (tokenizer.token_to_id(name) for name in names)
-    return next((number for number in numbers if number is not None), default)
-
-
-def _spread(texts: list[str], most: int) -> list[str]:
-    """At most `most` texts, evenly spread, the same ones each time."""
-    if len(texts) <= most:
-        return texts
-    return [texts[i] for i in np.linspace(0, len(texts) - 1, most, dtype=np.int64)]
 
 
 def _strings(items: Any) -> list[str]:

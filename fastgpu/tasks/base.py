@@ -18,7 +18,7 @@ from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.registry import Registry
 
-__all__ = ["OWNED", "TASKS", "Task", "joined", "owned_loss"]
+__all__ = ["OWNED", "TASKS", "Task", "joined", "owned_loss", "per_member"]
 
 TASKS: Registry[type[Task]] = Registry("task", "fastgpu.tasks")
 
@@ -46,6 +46,8 @@ class Task(ABC):
     default_metrics: ClassVar[tuple[str, ...]]
     output: ClassVar[str] = "class"
     """What one of the network's outputs stands for, in the words of an error."""
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """Input kinds that the task is for; empty: any."""
     stratify: ClassVar[bool] = False
     """Whether an automatic split keeps the share of each target value."""
     needs_targets: ClassVar[bool] = True
@@ -54,6 +56,8 @@ class Task(ABC):
     """Whether metrics look at predictions, which may cost more than the forward pass."""
     writes: ClassVar[bool] = False
     """Whether a prediction is a file of its own: a sound, a mask."""
+    paints: ClassVar[bool] = False
+    """Whether a prediction can be painted over the picture that it belongs to."""
     options: ClassVar[tuple[str, ...]] = ()
     """Settings of the learner that `fit` takes beside the targets."""
     monitor: ClassVar[str]
@@ -155,7 +159,7 @@ class Task(ABC):
     def step(self, model: nn.Module, x: dict[str, Any], y: dict[str, Any], loss: Callable[..., Tensor]) -> tuple[dict[str, Any], Tensor]:
         """One forward pass with its loss; `loss` is called only where the library does not own it."""
         out = model(x, y)
-        return out, (out["loss"] if "loss" in out else loss(out["logits"], y["target"]))
+        return out, (out["loss"] if "loss" in out else loss(*per_member(out, y["target"])))
 
     def check_outputs(self, out: Mapping[str, Any]) -> None:
         """Refuse in one line what a network gave for a first small batch, where this task cannot use it.
@@ -178,7 +182,7 @@ class Task(ABC):
         """Update metrics with the predictions and the encoded targets of a batch; only with `decodes`."""
         raise NotImplementedError
 
-    def settle(self, model: nn.Module, values: Mapping[str, float]) -> None:
+    def settle(self, model: nn.Module, values: Mapping[str, float]) -> None:  # noqa: B027
         """Keep in the model what a validation found (`values` by metric's name), such as a threshold; nothing by default."""
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,8 +193,12 @@ class Task(ABC):
         """One prediction or truth as a short text over a drawing."""
         raise NotImplementedError
 
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
+    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:  # noqa: B027
         """Draw one prediction or truth over the drawn item: boxes, a mask; nothing by default."""
+
+    def paint(self, picture: Any, columns: Mapping[str, Any], index: int) -> Any:
+        """A PIL picture of mode RGB, as it came -> the same with one prediction over it; only with `paints`."""
+        raise NotImplementedError
 
     def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
         """Write one prediction as a file; only with `writes`."""
@@ -237,6 +245,14 @@ def owned_loss(task: Task, name: str, class_weight: Sequence[float] | None) -> n
     if class_weight is not None:
         raise ArgumentError(f"class_weight goes with a loss of classes. The loss of {task.name} is the network's own. Leave it out.")
     return _Owned()
+
+
+def per_member(out: Mapping[str, Any], target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and targets for the loss: of an ensemble in one network (`"members"` `(b, k, outputs)`) each member has its own."""
+    if "members" not in out:
+        return out["logits"], target
+    members = out["members"]
+    return members.flatten(0, 1), target.repeat_interleave(members.shape[1], 0)
 
 
 def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fastgpu import losses, metrics
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
-from fastgpu.tasks.base import TASKS, Task
+from fastgpu.tasks.base import TASKS, Task, per_member
 from fastgpu.tasks.labels import rows, short
 
 __all__ = ["Regression"]
@@ -102,7 +102,8 @@ class Regression(Task):
         out = model(x, y)
         if "loss" in out:
             return out, out["loss"]
-        logits, target = _wide(out["logits"]), y["target"]
+        logits, target = per_member(out, y["target"])
+        logits = _wide(logits)
         # (b,) against (b, 1) would broadcast to (b, b).
         return out, loss(logits.reshape(target.shape), target.to(logits.dtype))
 

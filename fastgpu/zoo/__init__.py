@@ -100,13 +100,19 @@ def find(name: str) -> tuple[Family, Entry]:
     """
     # Family by family: a name of ours is found without importing timm, which takes seconds.
     for family in FAMILIES.values():
-        if name in family.names():
+        if name.startswith(family.prefixes or "") and name in family.names():
+            return family, family.entry(name)
+    for family in FAMILIES.values():
+        if family.answers is not None and family.answers(name):
             return family, family.entry(name)
     base, dot, _ = name.partition(".")
-    if dot:
+    is_path = name.startswith(("/", ".", "~"))
+    if dot and not is_path:
         family, _ = find(base)
         return family, family.entry(name)
     hint = 'fastgpu.zoo.list_models("*resnet*") lists names by a pattern.'
+    if is_path:
+        hint = "A path leads to the folder of a checkpoint, with its config.json, and has to stay there for what is trained from it."
     raise UnknownNameError("architecture", name, list_models(), hint)
 
 
@@ -172,10 +178,10 @@ def check_task(entry: Entry, task: str) -> None:
 
 
 def _examples(axis: str, value: str) -> list[str]:
-    """A few architectures for an input kind or a task, one or two of each family."""
+    """A few architectures for an input kind or a task, one of each family."""
     found = []
     for family in FAMILIES.values():
-        some = ["resnet18", "mobilenetv3_small_050"] if family is FAMILIES["timm"] else family.names()[:2]
+        some = ["resnet18"] if family is FAMILIES["timm"] else family.names()[:1]
         found += [n for n in some if value in (family.entry(n).inputs if axis == "input" else family.entry(n).tasks)]
     return found[:5]
 

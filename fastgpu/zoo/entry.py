@@ -47,6 +47,7 @@ class Entry:
         pretrained: whether pretrained weights are published for it.
         typical: `(facts, target)` by which `model_info` counts parameters; None: those usual for its input kind.
         extra: the extra of FastGPU that brings its library, `""` where the core does.
+        settings: settings of the learner that it brings where the user gives none: a checkpoint's own tokenizer.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Entry:
     pretrained: bool = False
     typical: tuple[dict[str, Any], dict[str, Any]] | None = None
     extra: str = ""
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,16 @@ class Family:
         build: `build(name, facts, target, pretrained) -> Built`; `facts` come from `Input.facts()`, `target` from
             `Task.facts()` (`"task"`, `"outputs"`, and what the task adds), `pretrained` is False, True, `"auto"`, or
             `"layout"`: as if weights had been loaded, but without them.
+        prefixes: how each of its names begins, so that a family whose names come from a library is asked for these alone;
+            empty: for any.
+        answers: whether it answers a name that no family lists, such as the path of a checkpoint; None: it does not.
     """
 
     names: Callable[[], list[str]]
     entry: Callable[[str], Entry]
     build: Callable[[str, dict[str, Any], dict[str, Any], bool | str], Built]
+    prefixes: tuple[str, ...] = ()
+    answers: Callable[[str], bool] | None = None
 
 
 FAMILIES: Registry[Family] = Registry("family of architectures", "fastgpu.zoo")

@@ -15,7 +15,7 @@ from fastgpu.data.sources.pictures import are_pictures
 from fastgpu.data.sources.targets import as_targets, as_texts, incomplete, plain
 from fastgpu.errors import DataError, UnknownNameError
 
-__all__ = ["CHANNELS", "as_inputs", "as_items", "pictures"]
+__all__ = ["CHANNELS", "as_inputs", "as_items", "pairs_of", "pictures"]
 
 CHANNELS = (1, 3, 4)
 """Sizes of an axis that is taken for the channels of pictures: grey, colour, colour with transparency."""
@@ -167,7 +167,7 @@ def as_items(x: Any, y: Any, split: str, request: Request) -> tuple[str, Items, 
     return kind, Items(items, targets), notes
 
 
-def _pairs(data: Any) -> dict[str, tuple[Any, Any]] | None:
+def pairs_of(data: Any) -> dict[str, tuple[Any, Any]] | None:
     """Split -> `(x, y)`, or None where the data have no such form."""
     if isinstance(data, dict):
         if not data or not all(_is_pair(v) for v in data.values()):
@@ -196,7 +196,7 @@ def _is_many(part: Any) -> bool:
 
 def _load(data: Any, request: Request) -> Raw:
     request.refuse_target("arrays")
-    pairs = _pairs(data) or {}
+    pairs = pairs_of(data) or {}
     read = {split: as_items(x, y, split, request) for split, (x, y) in pairs.items()}
     kinds = {split: kind for split, (kind, _, _) in read.items()}
     if len(set(kinds.values())) > 1:
@@ -217,7 +217,7 @@ SOURCES.register("arrays")(
     Source(
         order=70,
         form="(x, y), ((x, y), (x_val, y_val)) or {'train': (x, y), 'val': ...} of arrays, tensors or lists",
-        recognise=lambda data, request: _pairs(data) is not None,
+        recognise=lambda data, request: pairs_of(data) is not None,
         load=_load,
     )
 )

@@ -217,6 +217,8 @@ def _read(frame: pd.DataFrame, split: str, layout: _Layout, request: Request, or
         _refuse(bad, f"a target in {_of(targets, split)}")
     if column:
         no_input = np.asarray(frame[column].isna(), dtype=bool)
+        if kind == "text":
+            no_input = no_input | np.asarray(frame[column].astype(str).str.strip().eq(""), dtype=bool)
         if not request.skip:
             _refuse(no_input, f"a {'picture' if kind == 'image' else kind} in {_of((column,), split)}")
         bad = bad | no_input

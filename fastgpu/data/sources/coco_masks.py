@@ -1,0 +1,102 @@
+"""COCO annotations as masks: every object's outline filled with its class, on a background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastgpu.data.masks import IGNORED, Polygons
+from fastgpu.data.raw import SPLITS, Items, Raw
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, objects
+from fastgpu.data.sources.boxes import Annotated, BadItems, Box, picture_sizes
+from fastgpu.data.sources.coco import annotation_files, read_annotations
+from fastgpu.errors import DataError
+
+__all__ = ["read_coco_masks"]
+
+
+def read_coco_masks(files: dict[str, Path], origin: Path, request: Request) -> Raw:
+    """Read outlines for segmentation; class 0 is the background, then the categories in the order of their ids.
+
+    Where objects lie over each other the one of the smaller box is on top.
+
+    Args:
+        files: split -> JSON file.
+        origin: the file or folder that the user named.
+        request: what the user asked for.
+
+    Raises:
+        DataError: an annotation has no outline, or names what is not there; a picture has another size than it says.
+    """
+    bad = BadItems(request.skip)
+    annotated, categories, notes = read_annotations(files, request, bad)
+    if len(categories) >= IGNORED:
+        raise DataError(f"Masks have up to {IGNORED - 1} categories and a background. {len(categories)} came. Leave some out.")
+    number = {name: i for i, name in enumerate(categories, 1)}
+    splits: dict[str, Items] = {}
+    for split in SPLITS:
+        if split in annotated:
+            splits[split] = _items(annotated[split], number, str(files[split]), bad)
+    return Raw(
+        name=origin.resolve().name if origin.is_dir() else origin.resolve().parent.name,
+        kind="image",
+        splits=splits,
+        classes=("background", *categories),
+        task="segmentation",
+        origin=str(origin),
+        notes=(*notes, *bad.notes()),
+    )
+
+
+def _items(pictures: Sequence[Annotated], number: dict[str, int], file: str, bad: BadItems) -> Items:
+    sizes = picture_sizes([each.path for each in pictures], bad, {each.path: file for each in pictures})
+    kept: list[Annotated] = []
+    masks: list[Polygons] = []
+    for each in pictures:
+        size = sizes.get(each.path)
+        if size is None:
+            continue  # noted already
+        if each.size not in (None, size):
+            came = f"{each.path} is {size}, not {each.size}"
+            bad.add("pictures of another size", file, "A picture has the size that its annotations say", came)
+            continue
+        boxes = sorted((box for box in each.boxes if _outlined(box, bad)), key=_area, reverse=True)
+        kept.append(each)
+        masks.append(Polygons(size, tuple((number[box.label], box.outline) for box in boxes)))
+    if not kept:
+        raise DataError(f"Segmentation needs pictures. {file} names none that can be used. Check the file.")
+    groups = objects(each.group for each in kept) if all(each.group for each in kept) else None
+    return Items(objects(each.path for each in kept), objects(masks), groups)
+
+
+def _outlined(box: Box, bad: BadItems) -> bool:
+    if isinstance(box.outline, dict) and "counts" in box.outline:
+        return True
+    if isinstance(box.outline, list) and any(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in box.outline):
+        return True
+    rule = "For segmentation every annotation has polygons or runs"
+    bad.add("annotations without an outline", box.place, rule, f"segmentation is {box.outline!r:.60}")
+    return False
+
+
+def _area(box: Box) -> float:
+    left, top, right, bottom = box.corners
+    return (right - left) * (bottom - top)
+
+
+def _recognise(data: Any, request: Request) -> bool:
+    path = as_path(data)
+    return path is not None and request.task == "segmentation" and bool(annotation_files(path))
+
+
+def _load(data: Any, request: Request) -> Raw:
+    path = as_path(data)
+    if path is None:  # it was there a moment ago
+        raise DataError(f"Data must be readable. {data} is gone. Check the path.")
+    return read_coco_masks(annotation_files(path), path, request)
+
+
+SOURCES.register("coco_masks")(
+    Source(order=25, form="COCO annotations with polygons, for task='segmentation'", recognise=_recognise, load=_load)
+)

@@ -1,0 +1,55 @@
+"""Writing films: frames into an MP4 or another video, or into an animated GIF."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastgpu.errors import ArgumentError
+from fastgpu.optional import require
+
+__all__ = ["write_film"]
+
+
+def write_film(path: Path, frames: Iterable[Any], frames_per_second: float) -> None:
+    """Write PIL pictures of one size as a film.
+
+    Args:
+        path: ends in `.gif`, `.mp4`, or the suffix of another video.
+        frames: pictures of mode RGB; read one after the other.
+        frames_per_second: more than 0.
+
+    Raises:
+        ArgumentError: there is no frame, or they differ in size.
+        MissingPackageError: videos need imageio-ffmpeg.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ArgumentError("A film needs at least one frame. None came.")
+    same = (_of_size(frame, first.size) for frame in itertools.chain([first], frames))
+    if path.suffix.lower() == ".gif":
+        next(same)
+        first.save(path, save_all=True, append_images=list(same), duration=round(1000 / frames_per_second), loop=0)
+        return
+    ffmpeg: Any = require("imageio_ffmpeg", need="Writing videos")
+    # Players want even sides; a pixel is cut off where one is odd.
+    even = (first.width // 2 * 2, first.height // 2 * 2)
+    writer = ffmpeg.write_frames(str(path), even, fps=frames_per_second, macro_block_size=1)
+    writer.send(None)
+    try:
+        for frame in same:
+            writer.send(np.ascontiguousarray(np.asarray(frame.crop((0, 0, *even)))))
+    finally:
+        writer.close()
+
+
+def _of_size(frame: Any, size: tuple[int, int]) -> Any:
+    if frame.size != size:
+        came = f"{size[0]}x{size[1]} and {frame.size[0]}x{frame.size[1]} came"
+        raise ArgumentError(f"The frames of a film have one size. {came}. Save the pictures one by one: 'frame.png'.")
+    return frame

@@ -1,0 +1,60 @@
+"""Encoded interactions, with each user's earlier items; and arrays packed as plain data."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastgpu.data.columns import Columns
+
+__all__ = ["InteractionColumns", "pack", "unpack"]
+
+
+class InteractionColumns(Columns):
+    """Rows `user`, `item` `(b,)` int64 and `history` `(b, length)` int64: the items before, latest last, 0 where there is none.
+
+    The histories are windows into one array of all items that were seen, cut when a batch is made.
+
+    Args:
+        user: `(n,)` int64 codes, 0 for an unknown user.
+        item: `(n,)` int64 codes.
+        first: `(n,)` int64, where the user's items begin in `seen`.
+        end: `(n,)` int64, after the last item of the user before this row.
+        seen: items by user and time, int64.
+        length: most items of a history.
+    """
+
+    def __init__(self, user: Tensor, item: Tensor, first: Tensor, end: Tensor, seen: Tensor, length: int) -> None:
+        self.user, self.item, self.first, self.end, self.seen = user, item, first, end, seen
+        self.steps = torch.arange(-length, 0)
+        self.item_bytes = 8 * (2 + length)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        at = self.end[index][:, None] + self.steps
+        before = at >= self.first[index][:, None]
+        return {"user": self.user[index], "item": self.item[index], "history": self.seen[at.clamp_(min=0)].mul_(before)}
+
+
+def pack(array: np.ndarray) -> str:
+    """An array as text: compressed, in base 64; plain data for JSON, some two bytes a number."""
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 6)).decode("ascii")
+
+
+@lru_cache(maxsize=32)
+def unpack(text: str, dtype: str) -> np.ndarray:
+    """The flat array that `pack` took, not to be written to.
+
+    Args:
+        text: what `pack` gave.
+        dtype: the array's dtype: `"<i4"`, `"<f8"`.
+    """
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=dtype)

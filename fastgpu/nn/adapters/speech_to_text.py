@@ -1,0 +1,92 @@
+"""The adapters of transformers' networks that hear: CTC, and encoder with decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
+
+__all__ = ["SpeechCTC", "SpeechSeq2Seq"]
+
+BLANK = 0
+"""Number of CTC's blank, which also fills up labels."""
+
+
+@ADAPTERS.register("ctc")
+class SpeechCTC(Adapter):
+    """Connectionist temporal classification: `logits` `(b, steps, outputs)`, the blank first, and `steps` `(b,)` that are sound.
+
+    Networks that take frames are given `input_features`, those that take waves `input_values`. The loss is the library's,
+    from `y["labels"]` `(b, longest)` int64, filled up with blanks.
+    """
+
+    @classmethod
+    def suits(cls, net: nn.Module) -> bool:
+        return type(net).__name__.endswith("ForCTC") and of_library(net, "transformers")
+
+    def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        net: Any = self.net
+        sound = x["input_features"] if "input_features" in x else x["input_values"]
+        out = net(sound, attention_mask=x["attention_mask"], labels=None if y is None else y["labels"])
+        length = x["attention_mask"].sum(1)
+        # Rows that are filled up get logits over their padding too.
+        shrunk = getattr(net, "_get_subsampling_output_length", None) or net._get_feat_extract_output_lengths
+        found = {"logits": out.logits, "steps": shrunk(length).long()}
+        return found if y is None else {**found, "loss": out.loss}
+
+
+@ADAPTERS.register("whisper")
+class SpeechSeq2Seq(Adapter):
+    """An encoder of frames of a fixed number with a decoder, as Whisper: `logits` `(b, tokens, outputs)`.
+
+    Frames `(b, t, mels)` are filled up, or cut, to the number that the encoder has positions for. The loss is the library's,
+    from `y["labels"]`; without `y` the logits are those of the first token, and `generate` gives sentences.
+    """
+
+    @classmethod
+    def suits(cls, net: nn.Module) -> bool:
+        return of_library(net, "transformers.models.whisper")
+
+    def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        net: Any = self.net
+        frames = self._frames(x)
+        if y is None:
+            first = torch.full((len(frames), 1), net.config.decoder_start_token_id, device=frames.device)
+            return {"logits": net(frames, decoder_input_ids=first, use_cache=False).logits}
+        out = net(frames, labels=self._ended(y["labels"]), use_cache=False)
+        return {"logits": out.logits, "loss": out.loss}
+
+    def generate(self, x: Mapping[str, Any], *, most: int) -> Tensor:
+        """Token numbers `(b, tokens)` of a prepared batch, greedily, at most `most`; after the end token they mean nothing."""
+        net: Any = self.net
+        frames = self._frames(x)
+        end = net.config.eos_token_id
+        with torch.no_grad():
+            # Whisper's own generate looks for prompts of languages and times, which no network from here has.
+            heard = net.model.encoder(frames)
+            tokens = torch.full((len(frames), 1), net.config.decoder_start_token_id, device=frames.device)
+            cache, ended = None, torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
+            for _ in range(min(most, net.config.max_target_positions - 1)):
+                out = net(encoder_outputs=heard, decoder_input_ids=tokens[:, -1:], past_key_values=cache, use_cache=True)
+                cache, chosen = out.past_key_values, out.logits[:, -1].argmax(-1)
+                tokens = torch.cat([tokens, chosen[:, None]], 1)
+                ended |= chosen == end
+                if ended.all():
+                    break
+        return tokens[:, 1:]
+
+    def _frames(self, x: Mapping[str, Any]) -> Tensor:
+        mel = x["input_features"].transpose(1, 2)
+        return F.pad(mel, (0, 2 * self.net.config.max_source_positions - mel.shape[-1]))  # pyright: ignore
+
+    def _ended(self, labels: Tensor) -> Tensor:
+        """Labels filled up with blanks -> ended by the end token, -100 where they are filled up, no longer than the decoder."""
+        config: Any = self.net.config
+        longer = F.pad(labels[:, : config.max_target_positions - 1], (0, 1), value=BLANK)
+        longer = longer.scatter(1, (longer != BLANK).sum(1, keepdim=True), config.eos_token_id)
+        return longer.masked_fill(longer == BLANK, -100)

@@ -1,0 +1,123 @@
+"""The adapters of transformers' networks that speak: from characters to a mel spectrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
+
+__all__ = ["FastSpeech2", "SpeechT5"]
+
+PAD = -100.0
+"""What spectrograms of a batch are filled up with."""
+
+
+class _Speaker(Adapter):
+    """With `y`: `spectrogram` `(b, frames, mels)` along the given one, and the loss. Without: a spectrogram and `frames` `(b,)`.
+
+    `y` has `spectrogram` `(b, frames, mels)`, filled up with -100, and `durations` `(b, characters)` in frames.
+    """
+
+    def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        if y is not None:
+            return self.along(x, y)
+        # One by one: frames that fill up a batch would change those beside them.
+        count = x["attention_mask"].sum(1).tolist()
+        spoken = [self.speak(ids[None, :n], mask[None, :n]) for ids, mask, n in zip(x["input_ids"], x["attention_mask"], count)]
+        frames = torch.tensor([len(each) for each in spoken], device=x["input_ids"].device)
+        return {"spectrogram": nn.utils.rnn.pad_sequence(spoken, batch_first=True), "frames": frames}
+
+    def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
+        """The spectrogram of each step given those before it or their durations, and the loss."""
+        raise NotImplementedError
+
+    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """One text `(1, characters)` -> its spectrogram `(frames, mels)`, at least one frame."""
+        raise NotImplementedError
+
+
+@ADAPTERS.register("fastspeech2")
+class FastSpeech2(_Speaker):
+    """FastSpeech 2 with Conformer blocks: all frames at once, after predicted durations.
+
+    The energy of a character is the mean of its frames; pitch is held at 0. The library computes a loss only in training
+    mode, which is switched on for the two modules that ask for it, and for no other.
+    """
+
+    @classmethod
+    def suits(cls, net: nn.Module) -> bool:
+        return of_library(net, "transformers.models.fastspeech2_conformer") and hasattr(net, "duration_predictor")
+
+    def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
+        net: Any = self.net
+        durations, spectrogram = y["durations"], y["spectrogram"]
+        energy = _means(spectrogram.masked_fill(spectrogram == PAD, 0).mean(-1), durations)[..., None]
+        with _training(net, net.duration_predictor):
+            out = net(
+                x["input_ids"],
+                attention_mask=x["attention_mask"],
+                spectrogram_labels=spectrogram,
+                duration_labels=durations,
+                pitch_labels=torch.zeros_like(energy),
+                energy_labels=energy,
+                return_dict=True,
+            )
+        return {"spectrogram": out.spectrogram, "loss": out.loss}
+
+    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
+        net: Any = self.net
+        with _training(net, net.duration_predictor, on=False):
+            return net(ids, attention_mask=mask, return_dict=True).spectrogram[0]
+
+
+@ADAPTERS.register("speecht5")
+class SpeechT5(_Speaker):
+    """SpeechT5: frame after frame until the network ends; the speaker is one and the same."""
+
+    @classmethod
+    def suits(cls, net: nn.Module) -> bool:
+        return type(net).__name__ == "SpeechT5ForTextToSpeech" and of_library(net, "transformers")
+
+    def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
+        net: Any = self.net
+        step = net.config.reduction_factor
+        labels = F.pad(y["spectrogram"], (0, 0, 0, -y["spectrogram"].shape[1] % step), value=PAD)
+        mask = x["attention_mask"].long()
+        out = net(x["input_ids"], attention_mask=mask, labels=labels, speaker_embeddings=self._voice(len(mask)), return_dict=True)
+        return {"spectrogram": out.spectrogram[:, : y["spectrogram"].shape[1]], "loss": out.loss}
+
+    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
+        net: Any = self.net
+        return net.generate_speech(ids, speaker_embeddings=self._voice(1), attention_mask=mask.long())
+
+    def _voice(self, n: int) -> Tensor:
+        weight = next(self.net.parameters())
+        return torch.ones(n, self.net.config.speaker_embedding_dim, dtype=weight.dtype, device=weight.device)  # pyright: ignore
+
+
+@contextmanager
+def _training(*modules: nn.Module, on: bool = True) -> Iterator[None]:
+    """Set the mode of just these modules, not of what is inside them, for a while."""
+    before = [module.training for module in modules]
+    for module in modules:
+        module.training = on
+    try:
+        yield
+    finally:
+        for module, was in zip(modules, before):
+            module.training = was
+
+
+def _means(values: Tensor, durations: Tensor) -> Tensor:
+    """Values of frames `(b, frames)` -> their mean over each character's stretch `(b, characters)`."""
+    ends = durations.cumsum(1)
+    total = F.pad(values.cumsum(1), (1, 0))
+    most = values.shape[1]
+    sums = total.gather(1, ends.clamp_max(most)) - total.gather(1, (ends - durations).clamp_max(most))
+    return sums / durations.clamp_min(1)

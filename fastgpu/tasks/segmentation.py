@@ -1,0 +1,223 @@
+"""Segmentation: every pixel of a picture has one of several classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastgpu.data.columns import Columns
+from fastgpu.data.masks import IGNORED, encode_masks
+from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
+from fastgpu.inputs.base import Input
+from fastgpu.optional import require
+from fastgpu.tasks.base import TASKS, Task
+from fastgpu.tasks.labels import short
+from fastgpu.tasks.pixels import class_colours, in_original, inside, overlay
+
+__all__ = ["Segmentation"]
+
+
+@TASKS.register("segmentation")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segmentation(Task):
+    """One class a pixel: the network gives `(b, classes, h, w)` logits, the target is `y["mask"]` `(b, h, w)`.
+
+    Pictures are scaled to fit whole into one frame (`ImageInput` with `frame="pad"`); masks go with them, and what is
+    outside of the picture, and every pixel of value 255, counts neither in the loss nor in metrics. Predicted masks have the
+    size of the pictures as they came. The first class is taken for the background when masks are drawn.
+
+    Args:
+        classes: names of the classes in the order of their numbers, 2 to 255.
+        size: `(height, width)` of the frame; None where a loader of the user's own gives tensors.
+
+    Example:
+        >>> task = Segmentation.fit(np.array([[[0, 1], [1, 255]]]))
+        >>> task.classes, tuple(task.encode(np.array([[[0, 1], [1, 255]]]))["mask"].shape)
+        (('0', '1'), (1, 2, 2))
+    """
+
+    name: ClassVar[str] = "segmentation"
+    loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy_dice", "cross_entropy", "dice")
+    metric_names: ClassVar[tuple[str, ...]] = ("iou", "class_iou", "dice", "pixel_accuracy")
+    default_metrics: ClassVar[tuple[str, ...]] = ("iou",)
+    writes: ClassVar[bool] = True
+    paints: ClassVar[bool] = True
+    monitor: ClassVar[str] = "iou"
+
+    classes: tuple[str | int, ...]
+    size: tuple[int, int] | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        targets: np.ndarray,
+        *,
+        classes: tuple[str | int, ...] | None = None,
+        target: tuple[str, ...] = (),
+        input: Input | None = None,
+    ) -> Segmentation:
+        """Take over the classes of a source, or count them in masks that are arrays.
+
+        Args:
+            targets: `(n,)` masks in a form of `fastgpu.data.masks.read_mask`, or `(n, h, w)` class numbers.
+            classes: names of the classes; None: numbers up to the largest of the masks.
+            target: unused.
+            input: the fitted pictures, whose frame the masks share.
+
+        Raises:
+            DataError: there are fewer than two classes, or the items are no pictures.
+        """
+        if input is not None and input.kind not in ("image", "tensors"):
+            raise DataError(f"Segmentation needs pictures with masks. The items are {input.kind}. Give a folder with images/ and masks/.")
+        if classes is None:
+            if targets.ndim != 3:
+                raise DataError(f"Masks are (n, h, w) class numbers. Targets of shape {targets.shape} came. Give a folder with images/ and masks/.")
+            numbers = targets[targets != IGNORED]
+            classes = tuple(str(i) for i in range(int(numbers.max()) + 1 if numbers.size else 0))
+        if not 2 <= len(classes) <= IGNORED:
+            raise DataError(f"Segmentation needs 2 to {IGNORED} classes. {len(classes)} came: {short(classes)}. Check the masks.")
+        return cls(classes=tuple(classes), size=getattr(input, "size", None))
+
+    @classmethod
+    def input_options(cls, targets: np.ndarray) -> dict[str, Any]:
+        return {"frame": "pad"}
+
+    @property
+    def names(self) -> tuple[str | int, ...]:
+        return self.classes
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor] | Columns:
+        if self.size is not None:
+            return encode_masks(list(targets), self.size)
+        mask = torch.from_numpy(np.ascontiguousarray(targets)).to(torch.uint8)
+        if mask.ndim != 3 or bool(((mask >= self.outputs) & (mask != IGNORED)).any()):
+            came = f"Shape {tuple(mask.shape)}, values up to {int(mask.max())} came"
+            raise DataError(f"Masks are (n, h, w) class numbers below {self.outputs}, or {IGNORED}. {came}. Correct them.")
+        return {"mask": mask}
+
+    def step(self, model: nn.Module, x: dict[str, Any], y: dict[str, Any], loss: Callable[..., Tensor]) -> tuple[dict[str, Any], Tensor]:
+        out = model(x, y)
+        return out, (out["loss"] if "loss" in out else loss(out["logits"], y["mask"].long()))
+
+    def check_outputs(self, out: Mapping[str, Any]) -> None:
+        logits = out.get("logits")
+        if logits is None or logits.ndim != 4 or logits.shape[1] != self.outputs:
+            came = "none" if logits is None else f"{tuple(logits.shape)}"
+            raise ModelError(f"The network must give logits (items, {self.outputs}, height, width), one for each class. It gave {came}.")
+
+    def metric_inputs(self, out: Mapping[str, Any], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        return out["logits"].detach().argmax(1), y["mask"].long()
+
+    def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
+        return {"masks": list(out["logits"].argmax(1).to(torch.uint8))}
+
+    def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        given = model(x) if out is None else out
+        if "original_size" not in x:
+            return self.decode(given)
+        # Scores are brought to the picture's own pixels, not classes: borders stay smooth.
+        pairs = zip(given["logits"], x["original_size"])
+        return {"masks": [in_original(logits, size).argmax(0).to(torch.uint8) for logits, size in pairs]}
+
+    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
+        """`masks`: `(height, width)` uint8 class numbers, in the pixels of the pictures as they came."""
+        return {"masks": [mask.numpy() for mask in predictions["masks"]]}
+
+    def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
+        if name not in self.loss_names:
+            raise UnknownNameError(f"loss of {self.name}", name, self.loss_names)
+        if class_weight is not None and name == "dice":
+            raise ArgumentError("class_weight goes with a cross entropy. The loss is 'dice'. Take loss='cross_entropy_dice'.")
+        if class_weight is not None and len(class_weight) != self.outputs:
+            raise ArgumentError(f"class_weight needs one weight a class, {self.outputs} here. {len(class_weight)} came.")
+        return _MaskLoss(name, class_weight)
+
+    def metric(self, name: str) -> Any:
+        from torchmetrics import ClasswiseWrapper
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
+
+        n, ignored = self.outputs, {"ignore_index": IGNORED, "validate_args": False}
+        made = {
+            "iou": lambda: MulticlassJaccardIndex(n, average="macro", **ignored),
+            "class_iou": lambda: ClasswiseWrapper(
+                MulticlassJaccardIndex(n, average=None, **ignored), labels=[str(c) for c in self.classes], prefix="iou_"
+            ),
+            "dice": lambda: MulticlassF1Score(n, average="macro", **ignored),  # of counted pixels F1 is Dice's coefficient
+            "pixel_accuracy": lambda: MulticlassAccuracy(n, average="micro", **ignored),
+        }
+        if name not in made:
+            raise UnknownNameError(f"metric of {self.name}", name, made)
+        return made[name]()
+
+    def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
+        return {"masks": [mask.numpy() for mask in y["mask"]]}
+
+    def title(self, columns: Mapping[str, Any], index: int) -> str:
+        mask = columns["masks"][index]
+        counts = np.bincount(mask[mask != IGNORED], minlength=self.outputs)
+        shown = sorted((i for i in range(1, self.outputs) if counts[i]), key=lambda i: -counts[i])[:2]
+        return ", ".join(f"{self.classes[i]} {counts[i] / max(1, counts.sum()):.0%}" for i in shown) or str(self.classes[0])
+
+    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
+        from matplotlib.colors import ListedColormap
+
+        mask = columns["masks"][index]
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        original = torch.tensor([round(abs(bottom - top)), round(abs(right - left))])
+        if self.size is not None and mask.shape == self.size and tuple(original.tolist()) != self.size:
+            mask = inside(mask, original)  # of the truth; a predicted mask is out of the frame already
+        share = np.where((mask > 0) & (mask != IGNORED), 0.5, 0.0)
+        colours = ListedColormap(class_colours(self.outputs) / 255)
+        overlay(axes, np.where(mask == IGNORED, 0, mask), share=share, colours=colours, most=self.outputs - 1)
+
+    def paint(self, picture: Any, columns: Mapping[str, Any], index: int) -> Any:
+        from PIL import Image
+
+        mask = columns["masks"][index]
+        over = Image.fromarray(class_colours(self.outputs)[np.where(mask == IGNORED, 0, mask)])
+        share = Image.fromarray(np.where((mask > 0) & (mask != IGNORED), 128, 0).astype(np.uint8))
+        return Image.composite(over, picture, share)
+
+    def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
+        """Write a mask as a PNG whose pixels are class numbers, with a palette of colours."""
+        from PIL import Image
+
+        picture = Image.fromarray(columns["masks"][index])
+        picture.putpalette(class_colours(self.outputs).flatten().tolist())
+        picture.save(path)
+
+    def describe(self) -> str:
+        return f"segmentation into {len(self.classes)} classes: {short(self.classes)}"
+
+
+class _MaskLoss(nn.Module):
+    """Cross entropy, Dice loss (Milletari et al. 2016, https://arxiv.org/abs/1606.04797), or their sum, over pixels that count.
+
+    Args:
+        name: `"cross_entropy"`, `"dice"` or `"cross_entropy_dice"`.
+        class_weight: weight of each class in the cross entropy.
+    """
+
+    def __init__(self, name: str, class_weight: tuple[float, ...] | None) -> None:
+        super().__init__()
+        weight = None if class_weight is None else torch.tensor(class_weight)
+        self.cross_entropy = nn.CrossEntropyLoss(weight, ignore_index=IGNORED) if "cross_entropy" in name else None
+        self.dice = None
+        if "dice" in name:
+            smp = require("segmentation_models_pytorch", need="The Dice loss")
+            self.dice = smp.losses.DiceLoss("multiclass", from_logits=True, ignore_index=IGNORED)
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """`(b, classes, h, w)` logits and `(b, h, w)` int64 class numbers -> the loss, a scalar."""
+        parts = [part(logits, mask) for part in (self.cross_entropy, self.dice) if part is not None]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]

@@ -1,0 +1,1 @@
+"""Architectures for sound: speech to text, and text to speech."""

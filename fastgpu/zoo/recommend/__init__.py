@@ -1,0 +1,1 @@
+"""Architectures for recommendation, one file a family."""

@@ -1,0 +1,1 @@
+"""Architectures for sensor series."""

@@ -1,0 +1,28 @@
+"""RoBERTa (Liu et al., 2019, https://arxiv.org/abs/1907.11692), from random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastgpu.zoo.entry import FAMILIES
+from fastgpu.zoo.text.configured import Size, classifiers, special_tokens
+
+__all__: list[str] = []
+
+
+def configure(transformers: Any, size: Size, facts: Mapping[str, Any], target: Mapping[str, Any]) -> Any:
+    """Positions are counted from the padding token's number on."""
+    return transformers.RobertaConfig(
+        vocab_size=facts["vocabulary"],
+        hidden_size=size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.inner,
+        max_position_embeddings=facts["max_length"] + 2 + facts["pad"] + 1,
+        type_vocab_size=1,
+        **special_tokens(facts),
+    )
+
+
+FAMILIES.register("roberta")(classifiers("roberta", configure, source="RoBERTa, Liu et al., 2019, arXiv 1907.11692"))

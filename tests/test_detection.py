@@ -1,0 +1,444 @@
+"""Detection: formats, bad annotations, architectures, films."""
+
+from __future__ import annotations
+
+import json
+import socket
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from fields.detection import coco, scenes
+from PIL import Image
+
+from fastgpu import Learner, zoo
+from fastgpu.data.instance_masks import filled
+from fastgpu.data.sources import load
+from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
+from fastgpu.inputs import INPUTS
+from fastgpu.inputs.video import Film, is_film
+from fastgpu.nn.adapters import adapt
+from fastgpu.tasks import TASKS
+from fastgpu.tasks.boxes import original_boxes
+from fastgpu.tasks.detection import Detection
+
+SIZE = (64, 96)
+FACTS = {"kind": "image", "channels": 3, "size": SIZE}
+
+
+def changed(file, change):
+    """A COCO file with its content changed in place."""
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def yolo(folder, made):
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    for scene in made:
+        rows = []
+        for (left, top, right, bottom), label in zip(scene["boxes"], scene["labels"]):
+            x, y, w, h = (left + right) / 2 / SIZE[1], (top + bottom) / 2 / SIZE[0], (right - left) / SIZE[1], (bottom - top) / SIZE[0]
+            rows.append(f"{int(label == 'red')} {x} {y} {w} {h}")
+        (folder / "labels" / scene["file"].replace("png", "txt")).write_text("\n".join(rows))
+    (folder / "data.yaml").write_text(yaml.safe_dump({"train": "images", "names": {0: "blue", 1: "red"}}))
+    return folder
+
+
+def voc(folder, made):
+    (folder / "Annotations").mkdir()
+    for scene in made:
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{b[0] + 1}</xmin><ymin>{b[1] + 1}</ymin>"
+            f"<xmax>{b[2]}</xmax><ymax>{b[3]}</ymax></bndbox></object>"
+            for b, label in zip(scene["boxes"], scene["labels"])
+        )
+        text = f"<annotation><filename>{scene['file']}</filename><size><width>96</width><height>64</height></size>{objects}</annotation>"
+        (folder / "Annotations" / scene["file"].replace("png", "xml")).write_text(text)
+    return folder
+
+
+def kitti(folder, made):
+    (folder / "label_2").mkdir()
+    for scene in made:
+        rows = [f"{label} 0.00 0 -1.57 {' '.join(map(str, b))} 1 1 1 0 0 0 0" for b, label in zip(scene["boxes"], scene["labels"])]
+        rows.append("DontCare -1 -1 -10 0 0 9 9 -1 -1 -1 -1000 -1000 -1000 -10")
+        (folder / "label_2" / scene["file"].replace("png", "txt")).write_text("\n".join(rows))
+    return folder
+
+
+def check_read(raw, made):
+    assert (raw.kind, raw.task, raw.classes) == ("image", "detection", ("blue", "red"))
+    items = raw.splits["train"]
+    assert len(items) == len(made)
+    for scene, target in zip(made, items.y):
+        np.testing.assert_allclose(target["boxes"], np.asarray(scene["boxes"], np.float32).reshape(-1, 4), atol=1e-4)
+        assert [raw.classes[i] for i in target["labels"]] == scene["labels"]
+        assert target["size"] == SIZE
+
+
+class TestFormats:
+    def test_yolo(self, tmp_path):
+        made = scenes(tmp_path / "images", 6)
+        check_read(load(yolo(tmp_path, made)), made)
+        check_read(load(tmp_path / "data.yaml", task="detection"), made)
+
+    def test_yolo_pictures_without_labels_have_no_objects(self, tmp_path):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        (tmp_path / "labels" / "000.txt").unlink()
+        raw = load(tmp_path)
+        assert raw.splits["train"].y[0]["boxes"].shape == (0, 4)
+        assert "1 picture without a label file taken as without objects" in raw.notes
+
+    def test_yolo_outlines(self, tmp_path):
+        made = scenes(tmp_path / "images", 2)
+        yolo(tmp_path, made)
+        (tmp_path / "labels" / "000.txt").write_text("0 0.25 0.25 0.5 0.25 0.5 0.75")
+        with pytest.raises(DataError, match="needs an outline for each object. .*001.txt, line 1"):
+            load(tmp_path, task="instance_segmentation")
+        target = load(tmp_path, task="instance_segmentation", on_bad_item="skip").splits["train"].y[0]
+        assert target["boxes"].tolist() == [[24, 16, 48, 48]]
+        assert target["outlines"] == [[[24.0, 16.0, 48.0, 16.0, 48.0, 48.0]]]
+
+    def test_voc(self, tmp_path):
+        made = scenes(tmp_path / "JPEGImages", 6)
+        check_read(load(voc(tmp_path, made)), made)
+        main = tmp_path / "ImageSets" / "Main"
+        main.mkdir(parents=True)
+        (main / "train.txt").write_text("000\n001\n")
+        (main / "val.txt").write_text("002\n")
+        assert {name: len(items) for name, items in load(tmp_path).splits.items()} == {"train": 2, "val": 1}
+
+    def test_kitti(self, tmp_path):
+        made = scenes(tmp_path / "image_2", 6)
+        raw = load(kitti(tmp_path, made))
+        check_read(raw, made)
+        assert "6 regions of the type DontCare passed over" in raw.notes
+
+    def test_coco_file_and_its_sparse_ids(self, tmp_path):
+        raw = load(coco(tmp_path / "traffic", 6))
+        assert raw.classes == ("red", "blue")  # in the order of their ids
+        assert raw.name == "traffic"
+        assert len(raw.splits["train"]) == 6
+
+    @pytest.mark.parametrize("names", [("instances_train2017", "instances_val2017"), ("train", "val")])
+    def test_coco_folder_with_a_file_a_split(self, tmp_path, names):
+        file = coco(tmp_path, 6)
+        (tmp_path / "annotations").mkdir()
+        for name in names:
+            (tmp_path / "annotations" / f"{name}.json").write_text(file.read_text())
+        file.unlink()
+        assert {name: len(items) for name, items in load(tmp_path).splits.items()} == {"train": 6, "val": 6}
+
+    def test_coco_films_are_never_split(self, tmp_path):
+        def film(content):
+            for image in content["images"]:
+                image["video_id"] = image["id"] // 40
+
+        raw = load(changed(coco(tmp_path, 12), film))
+        assert raw.splits["train"].group.tolist() == ["0"] * 4 + ["1"] * 4 + ["2"] * 4
+
+    def test_crowds_are_passed_over(self, tmp_path):
+        raw = load(changed(coco(tmp_path, 4), lambda c: c["annotations"][0].update(iscrowd=1)))
+        assert "1 annotation of crowds (iscrowd) passed over" in raw.notes
+
+
+class TestBadAnnotations:
+    """Each is refused with file and place, or left out and counted."""
+
+    @pytest.mark.parametrize(
+        ("change", "said", "what"),
+        [
+            (lambda c: c["annotations"][1].update(bbox=[5, 5, 0, 9]), r"annotation 1: left 5, .* 96x64", "boxes of zero size"),
+            (lambda c: c["annotations"][1].update(bbox=[30, 5, -9, 9]), "annotation 1: left 30, top 5, right 21", "boxes with crossed corners"),
+            (lambda c: c["annotations"][1].update(bbox=[200, 5, 9, 9]), "outside of the picture. .*annotation 1", "boxes outside of the picture"),
+            (lambda c: c["annotations"][1].update(bbox=[float("nan"), 5, 9, 9]), "annotation 1: left nan", "boxes without finite corners"),
+            (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), r"annotation 1: \[1, 2, 3\] came", "boxes that are not four numbers"),
+            (lambda c: c["annotations"][1].update(category_id=99), "annotation 1: 99 is not; there are 3, 7", "annotations of unknown categories"),
+            (lambda c: c["annotations"][1].update(image_id=5), "annotation 1: 5 is not", "annotations of unknown pictures"),
+            (lambda c: c["images"][1].update(file_name="none.png"), r"none.png \(no such file\)", "pictures that are missing"),
+            (lambda c: c["images"][1].update(width=50), "is 96x64, the annotations say 50x64", "pictures of another size than annotated"),
+        ],
+    )
+    def test_coco(self, tmp_path, change, said, what):
+        file = changed(coco(tmp_path, 8), change)
+        with pytest.raises(DataError, match=said):
+            load(file)
+        notes = load(file, on_bad_item="skip").notes
+        assert any(note.startswith(f"left out 1 {what}: ") for note in notes), notes
+
+    def test_boxes_over_the_edge_are_cut_and_counted(self, tmp_path):
+        file = changed(coco(tmp_path, 4), lambda c: c["annotations"][0].update(bbox=[-10, -10, 30, 30]))
+        raw = load(file)
+        assert raw.splits["train"].y[0]["boxes"][0].tolist() == [0, 0, 20, 20]
+        assert any(note.startswith("boxes cut at the edge of their picture: 1, ") for note in raw.notes)
+
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ("0 0.5 0.5 0.1", "000.txt, line 1: '0 0.5 0.5 0.1'"),
+            ("zero 0.5 0.5 0.1 0.1", "line 1: 'zero"),
+            ("7 0.5 0.5 0.1 0.1", "a number from 0 to 1, as data.yaml names them"),
+            ("0 50 40 20 20", "shares of the picture, 0 to 1"),
+            ("0 0.5 0.5 0 0.1", "of zero size"),
+        ],
+    )
+    def test_yolo(self, tmp_path, line, said):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        (tmp_path / "labels" / "000.txt").write_text(line)
+        with pytest.raises(DataError, match=said):
+            load(tmp_path)
+        assert len(load(tmp_path, on_bad_item="skip").splits["train"].y[0]["boxes"]) == 0
+
+    def test_yolo_yaml(self, tmp_path):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        for content, said in (
+            ({"train": "images"}, "has None"),
+            ({"names": ["a", "b"], "val": "images"}, "has no train"),
+            ({"names": ["a", "b"], "train": "pictures"}, "names pictures, "),
+        ):
+            (tmp_path / "data.yaml").write_text(yaml.safe_dump(content))
+            with pytest.raises(DataError, match=said):
+                load(tmp_path)
+
+    def test_voc_and_kitti(self, tmp_path):
+        made = scenes(tmp_path / "voc" / "JPEGImages", 4)
+        voc(tmp_path / "voc", made)
+        (tmp_path / "voc" / "Annotations" / "000.xml").write_text("<annotation>")
+        with pytest.raises(DataError, match="Annotations are XML. .*000.xml"):
+            load(tmp_path / "voc")
+        made = scenes(tmp_path / "kitti" / "image_2", 4)
+        kitti(tmp_path / "kitti", made)
+        (tmp_path / "kitti" / "label_2" / "000.txt").write_text("Car 0 0 0 1 2")
+        (tmp_path / "kitti" / "label_2" / "009.txt").write_text("Car 0 0 0 1 2 9 9")
+        with pytest.raises(DataError, match="000.txt, line 1: 'Car 0 0 0 1 2'"):
+            load(tmp_path / "kitti")
+        notes = load(tmp_path / "kitti", on_bad_item="skip").notes
+        assert any("left out 1 pictures that are missing" in note for note in notes)
+
+    def test_no_box_at_all(self, tmp_path):
+        file = changed(coco(tmp_path, 6), lambda c: c.update(annotations=[]))
+        with pytest.raises(DataError, match="detection needs boxes. None of 5 training pictures has one"):
+            Learner("fcos/resnet10t", file, out=tmp_path, verbose=False)
+
+    def test_labels_for_a_detector(self, tmp_path):
+        with pytest.raises(DataError, match="The target of a picture is a dict of boxes, labels and size"):
+            Learner("fcos/resnet10t", "digits", out=tmp_path, verbose=False)
+
+
+SMALL = (
+    "fcos/resnet10t",
+    "retinanet/mobilenetv3_small_050",
+    "fasterrcnn/resnet10t",
+    "maskrcnn/resnet10t",
+    "rt_detr_v2/tiny",
+    "d_fine/tiny",
+    "detr/tiny",
+)
+LARGE = ("fcos/convnext_atto", "fcos/swin_tiny_patch4_window7_224", "ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn")
+
+
+def batch(size=SIZE, masks=False):
+    y = {
+        "boxes": torch.tensor([[[10.0, 10, 40, 40], [50, 20, 90, 60]], [[5, 5, 30, 30], [0, 0, 0, 0]]]),
+        "labels": torch.tensor([[0, 2], [1, -1]]),
+        "count": [2, 1],
+    }
+    if masks:
+        y["masks"] = torch.zeros(2, 2, *size, dtype=torch.uint8)
+        y["masks"][:, :, 10:30, 10:30] = 1
+    torch.manual_seed(0)
+    return {"image": torch.randn(2, 3, *size)}, y
+
+
+class TestArchitectures:
+    @pytest.mark.parametrize("name", [*SMALL, *(pytest.param(n, marks=pytest.mark.slow) for n in LARGE)])
+    def test_loss_falls_and_boxes_come_without_any_network(self, name, monkeypatch):
+        monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a builder reached for the network"))
+        torch.manual_seed(0)
+        task = zoo.find(name)[1].tasks[0]
+        size = (320, 320) if name.startswith("ssd") else SIZE
+        built = zoo.build(name, {**FACTS, "size": size}, {"task": task, "outputs": 3, "box_sizes": (20.0, 40.0)})
+        model = adapt(built.net, ("image",))
+        x, y = batch(size, masks=task == "instance_segmentation")
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+        losses = []
+        for _ in range(4):
+            out = model.train()(x, y)
+            out["loss"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(out["loss"].item())
+        assert losses[-1] < losses[0]
+        statistics = {k: v.clone() for k, v in model.state_dict().items() if "running" in k}
+        with torch.no_grad():
+            judged = model.eval()(x, y)
+            found = model.detect(x, judged)
+        assert judged.keys() == out.keys()
+        assert torch.isfinite(judged["loss"])
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in statistics.items())  # a validation loss changes nothing
+        assert not any(part.training for part in model.modules())
+        for boxes, labels, scores in zip(found["boxes"], found["labels"], found["scores"]):
+            assert boxes.shape == (len(labels), 4)
+            assert not len(labels) or (0 <= labels.min() and labels.max() < 3 and 0 <= scores.min() and scores.max() <= 1)
+
+    def test_pictures_without_any_object_train(self):
+        for name in ("fcos/resnet10t", "fasterrcnn/resnet10t", "rt_detr_v2/tiny"):
+            net = zoo.build(name, FACTS, {"task": "detection", "outputs": 2, "box_sizes": (20.0, 40.0)}).net
+            y = {"boxes": torch.zeros(2, 1, 4), "labels": torch.full((2, 1), -1), "count": [0, 0]}
+            out = adapt(net, ("image",)).train()(batch()[0], y)
+            out["loss"].backward()
+            assert torch.isfinite(out["loss"])
+
+    def test_grey_pictures(self):
+        for name in ("fcos/resnet10t", "detr/tiny", "ssdlite320_mobilenet_v3_large"):
+            size = (320, 320)
+            net = zoo.build(name, {**FACTS, "channels": 1, "size": size}, {"task": "detection", "outputs": 2, "box_sizes": (20.0, 40.0)}).net
+            model = adapt(net, ("image",)).eval()
+            x = {"image": torch.randn(1, 1, *size)}
+            assert len(model.detect(x, model(x))["boxes"]) == 1
+
+    def test_names_come_from_the_libraries(self):
+        listed = zoo.list_models(task="detection")
+        assert len(listed) > 2500
+        assert {"fcos/convnext_atto", "retinanet/regnety_002", "fasterrcnn/resnet50", "fcos_resnet50_fpn", "d_fine/small"} <= set(listed)
+        assert "fcos/vit_tiny_patch16_224" not in listed
+        assert "maskrcnn/resnet50" in zoo.list_models("mask*", task="instance_segmentation")
+        with pytest.raises(UnknownNameError, match="fcos/resnet18"):
+            zoo.find("fcos/resnet81")
+
+    def test_facts(self):
+        info = zoo.model_info("fcos/resnet18")
+        assert 10e6 < info.parameters < 40e6
+        assert "arXiv 1904.01355" in info.source
+        assert zoo.model_info("rt_detr_v2/tiny").parameters < 2e6
+
+    def test_levels_follow_the_boxes(self):
+        from fastgpu.zoo.vision.pyramids import choose_levels
+
+        strides = (2, 4, 8, 16, 32)
+        assert choose_levels((8, 14), strides).all == (4, 8)
+        assert choose_levels((24, 40), strides).all == (8, 16)
+        assert choose_levels((32, 400), strides).all == (8, 16, 32, 64, 128)
+
+    def test_too_small_for_an_ssd(self):
+        with pytest.raises(ModelError, match="at least 300x300. The data are 64x96. Use image_size=300"):
+            zoo.build("ssd300_vgg16", FACTS, {"task": "detection", "outputs": 2, "box_sizes": (20.0, 40.0)})
+
+
+class TestTask:
+    def test_frame_and_back(self, tmp_path):
+        """A picture of twice the frame's size: boxes are halved, and come back as they were."""
+        raw = load(coco(tmp_path, 6, size=(128, 192)))
+        items = raw.splits["train"]
+        input = INPUTS["image"].fit(items.x, size=(64, 96), **Detection.input_options(items.y))
+        task = Detection.fit(items.y, classes=raw.classes, input=input)
+        y = task.encode(items.y, input.encode(items.x)).gather(torch.arange(6))
+        first = torch.as_tensor(items.y[0]["boxes"])
+        torch.testing.assert_close(y["boxes"][0, : len(first)], first / 2)
+        assert int((y["labels"] >= 0).sum()) == sum(len(t["labels"]) for t in items.y)
+        back = original_boxes([y["boxes"][0, : len(first)]], torch.tensor([[128, 192]]), (64, 96))[0]
+        torch.testing.assert_close(back, first)
+        assert len(task.truth(y)["boxes"][0]["labels"]) == len(first)
+        assert TASKS["detection"].from_dict(json.loads(json.dumps(task.to_dict()))) == task
+
+    def test_mirrored_with_the_picture(self, tmp_path):
+        raw = load(coco(tmp_path, 4, outlines=True), task="instance_segmentation")
+        items = raw.splits["train"]
+        task_class = TASKS["instance_segmentation"]
+        input = INPUTS["image"].fit(items.x, **task_class.input_options(items.y))
+        task = task_class.fit(items.y, classes=raw.classes, input=input)
+        y = task.encode(items.y).gather(torch.arange(4))
+        torch.manual_seed(1)
+        x = {"image": torch.zeros(4, 3, *SIZE)}
+        _, mirrored = input.preparation().augment(x, y)
+        for i, count in enumerate(y["count"]):
+            for k in range(count):
+                rows, columns = torch.nonzero(mirrored["masks"][i, k], as_tuple=True)
+                drawn = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+                torch.testing.assert_close(drawn, mirrored["boxes"][i, k], atol=1.01, rtol=0)
+        assert not torch.equal(mirrored["boxes"], y["boxes"])
+
+    def test_runs_and_polygons_fill_alike(self):
+        polygon = [[2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]]
+        runs = {"size": [6, 8], "counts": [13, 3, 3, 3, 3, 3, 3, 3, 14]}
+        np.testing.assert_array_equal(filled(runs, (6, 8), (12, 16)).sum(), 4 * filled(runs, (6, 8), (6, 8)).sum())
+        assert abs(int(filled(polygon, (6, 8), (6, 8)).sum()) - 12) <= 8
+
+    def test_a_network_of_ones_own(self, tmp_path, out):
+        class Middle(torch.nn.Module):
+            """Finds one box in the middle of every picture."""
+
+            def __init__(self):
+                super().__init__()
+                self.score = torch.nn.Linear(1, 1)
+
+            def forward(self, x):
+                return {"boxes": [torch.tensor([[32.0, 16, 64, 48]])] * len(x), "labels": [torch.tensor([0])] * len(x),
+                        "scores": [torch.tensor([0.9])] * len(x), "loss": self.score(torch.ones(1)).square().sum()}  # fmt: skip
+
+        learn = Learner(Middle(), coco(tmp_path, 12), out=out, verbose=False)
+        learn.fit(1)
+        assert learn.predict()[0]["boxes"]["labels"] == ["red"]
+
+    def test_metrics_by_name(self, tmp_path, out):
+        learn = Learner("maskrcnn/resnet10t", coco(tmp_path, 10, outlines=True), out=out, verbose=False, metrics=["map_50", "mask_map"])
+        judged = learn.evaluate()
+        assert {"loss", "map_50"} <= judged.keys()
+        with pytest.raises(UnknownNameError, match="accuracy"):
+            Learner("fcos/resnet10t", tmp_path / "annotations.json", out=out, verbose=False, metrics=["accuracy"])
+
+
+# imageio-ffmpeg leaves the pipes of a program that has ended to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+class TestFilms:
+    @pytest.fixture
+    def learn(self, tmp_path, out):
+        learn = Learner("fcos/mobilenetv3_small_050", coco(tmp_path / "traffic", 12), out=out, verbose=False)
+        learn.fit(1)
+        return learn
+
+    @pytest.mark.parametrize("suffix", ["gif", "mp4"])
+    def test_film_in_and_out(self, learn, tmp_path, suffix, capsys):
+        if suffix == "mp4":
+            pytest.importorskip("imageio_ffmpeg")
+        frames = sorted((tmp_path / "traffic" / "images").glob("*.png"))
+        made = learn.predict(frames).save(tmp_path / f"drive.{suffix}")[0]
+        assert is_film(made)
+        results = learn.predict(str(made))
+        assert len(results) == len(frames)
+        assert results.speed > 0
+        again = results[2:5].save(tmp_path / f"some.{suffix}")
+        film = Film(again[0])
+        assert len(film) == 3
+        assert film.frames_per_second == pytest.approx(10)
+        assert next(iter(film)).size == (96, 64)
+        assert results.plot(2).axes
+        assert len(results[:2].save(tmp_path / "frame.png")) == 2
+
+    def test_speed_is_told(self, learn, tmp_path, capsys):
+        frames = sorted((tmp_path / "traffic" / "images").glob("*.png"))
+        made = learn.predict(frames).save(tmp_path / "drive.gif")[0]
+        learn.settings = type(learn.settings)(**{**learn.settings.__dict__, "verbose": True})
+        learn.predict(made)
+        assert "drive.gif: 12 frames at 10 a second; predicted" in capsys.readouterr().out
+
+    def test_what_cannot_be_read(self, learn, tmp_path):
+        with pytest.raises(DataError, match="A film to predict must be there"):
+            learn.predict(str(tmp_path / "none.mp4"))
+        pytest.importorskip("imageio_ffmpeg")
+        (tmp_path / "broken.mp4").write_text(textwrap.dedent("no film"))
+        with pytest.raises(DataError, match="A film must be readable. .*broken.mp4"):
+            learn.predict(str(tmp_path / "broken.mp4"))
+
+    def test_frames_of_several_sizes(self, learn, tmp_path):
+        Image.new("RGB", (40, 40)).save(tmp_path / "small.png")
+        results = learn.predict([tmp_path / "traffic" / "images" / "000.png", tmp_path / "small.png"])
+        with pytest.raises(ArgumentError, match="The frames of a film have one size. 96x64 and 40x40 came"):
+            results.save(tmp_path / "mixed.gif")

@@ -1,0 +1,320 @@
+"""Segmentation: formats, bad input, architectures, masks in the pictures' own pixels."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import numpy as np
+import pytest
+import torch
+from fields.detection import coco
+from fields.segmentation import discs
+from PIL import Image
+
+from fastgpu import Learner, zoo
+from fastgpu.data import sources
+from fastgpu.data.columns import Columns, TensorColumns
+from fastgpu.data.masks import IGNORED, MaskFile, Polygons, encode_masks, read_mask
+from fastgpu.errors import ArgumentError, BadItemError, DataError, MissingPackageError, ModelError, UnknownNameError
+from fastgpu.nn.adapters import adapt
+from fastgpu.tasks import TASKS
+
+pytest.importorskip("segmentation_models_pytorch")
+
+ARCHITECTURES = [
+    *(f"{family}/resnet10t" for family in "unet unetplusplus manet linknet fpn pspnet pan deeplabv3 deeplabv3plus upernet segformer".split()),
+    "dpt/test_vit",
+    "unet/mit_b0",
+    "unet/mobilenet_v2",
+    "unet/convnext_atto",
+    "segformer/b0",
+]
+FACTS = {"kind": "image", "channels": 3, "size": (64, 64)}
+TARGET = {"task": "segmentation", "outputs": 3}
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_learns_without_the_network(name, offline):
+    torch.manual_seed(0)
+    side = 128 if name.startswith("pan/") else 64  # its decoder halves the smallest map three times more
+    built = zoo.build(name, {**FACTS, "size": (side, side)}, TARGET)
+    model = adapt(built.net, ("image",))
+    assert isinstance(built.net.get_submodule(built.head), torch.nn.Module)
+    x = {"image": torch.randn(2, 3, side, side)}
+    mask = torch.zeros(2, side, side, dtype=torch.uint8)
+    mask[:, 16:40, 20:50], mask[:, :8] = 2, IGNORED
+    task = TASKS["segmentation"].fit(mask.numpy())
+    loss, losses = task.loss("cross_entropy_dice"), []
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(5):
+        out, value = task.step(model.train(), x, {"mask": mask}, loss)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert out["logits"].shape == (2, 3, side, side)
+    assert min(losses[1:]) < losses[0]
+    assert zoo.find(name)[1].extra == "vision"
+    assert zoo.model_info(name).parameters > 0
+
+
+def test_names_come_from_the_libraries_without_the_extra():
+    names = zoo.list_models("unet/*")
+    assert len(names) > 500
+    assert {"unet/resnet34", "unet/convnext_atto", "unet/mit_b0"} <= set(names)
+    assert "unet/vit_tiny_patch16_224" not in names
+    assert "dpt/vit_tiny_patch16_224" in zoo.list_models("dpt/*", task="segmentation")
+
+
+def test_own_encoders_are_those_of_the_package():
+    from segmentation_models_pytorch.encoders import encoders
+
+    from fastgpu.zoo.vision.mask_decoders import ENCODERS
+
+    assert set(ENCODERS) <= set(encoders)
+
+
+def test_an_encoder_that_does_not_fit_is_answered_in_a_line():
+    with pytest.raises(ModelError, match="A decoder has to go with its encoder. unetplusplus/mit_b0 does not work"):
+        zoo.build("unetplusplus/mit_b0", FACTS, TARGET)
+
+
+def test_without_the_package_the_error_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    with pytest.raises(MissingPackageError, match=r"fastgpu\[vision\]"):
+        zoo.build("unet/resnet18", FACTS, TARGET)
+
+
+# Formats
+
+
+def test_masks_of_0_and_255_are_background_and_foreground(tmp_path):
+    raw = sources.load(discs(tmp_path), kinds=("image",))
+    assert (raw.task, raw.classes, len(raw.splits["train"])) == ("segmentation", ("background", "foreground"), 40)
+    assert set(np.unique(read_mask(raw.splits["train"].y[0]))) == {0, 1}
+
+
+def made(folder, masks, *, split=False, rgb=False):
+    """A folder with these masks, and grey pictures of their sizes."""
+    for i, mask in enumerate(masks):
+        place = ("train" if i % 4 else "val") if split else ""
+        for kind, pixels in (("images", np.full(mask.shape[:2], 40 * i % 256, np.uint8)), ("masks", mask)):
+            (folder / kind / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / kind / place / f"p{i}.png")
+    return folder
+
+
+def index_masks(n=8, size=(16, 24)):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 3, size).astype(np.uint8) for _ in range(n)]
+
+
+def test_index_masks_with_classes_and_ignored_pixels(tmp_path):
+    masks = index_masks()
+    masks[0][0, 0] = IGNORED
+    folder = made(tmp_path / "d", masks, split=True)
+    assert sources.load(folder).classes == ("0", "1", "2")
+    (folder / "classes.txt").write_text("sky\nroad\ncar\n")
+    raw = sources.load(folder)
+    assert raw.classes == ("sky", "road", "car")
+    assert {name: len(items) for name, items in raw.splits.items()} == {"train": 6, "val": 2}
+    assert (read_mask(raw.splits["val"].y[0]) == masks[0]).all()
+
+
+def test_colour_maps_need_a_palette(tmp_path):
+    colours = np.array([[0, 0, 0], [128, 64, 128], [0, 0, 142], [255, 255, 255]], np.uint8)
+    masks = index_masks()
+    masks[0][0, 0] = 3
+    folder = made(tmp_path / "d", [colours[m] for m in masks])
+    with pytest.raises(DataError, match="Colour masks need a palette"):
+        sources.load(folder)
+    (folder / "palette.json").write_text(json.dumps({"other": [0, 0, 0], "road": [128, 64, 128], "car": [0, 0, 142], "ignore": [255, 255, 255]}))
+    raw = sources.load(folder)
+    assert raw.classes == ("other", "road", "car")
+    masks[0][0, 0] = IGNORED
+    assert (read_mask(raw.splits["train"].y[0]) == masks[0]).all()
+
+
+def test_a_palette_of_numbers_and_a_folder_a_split(tmp_path):
+    for split in ("train", "val"):
+        made(tmp_path / "d" / split, [m * 7 for m in index_masks(4)])
+    (tmp_path / "d" / "palette.json").write_text(json.dumps({"a": 0, "b": 7, "c": 14}))
+    raw = sources.load(tmp_path / "d")
+    assert list(raw.splits) == ["train", "val"]
+    assert set(np.unique(read_mask(raw.splits["train"].y[0]))) == {0, 1, 2}
+
+
+def test_coco_polygons_become_masks(tmp_path):
+    file = coco(tmp_path, 6, outlines=True)
+    raw = sources.load(file, task="segmentation", kinds=("image",))
+    assert raw.classes == ("background", "red", "blue")
+    content = json.loads(file.read_text())
+    first = [a for a in content["annotations"] if a["image_id"] == 0]
+    mask = read_mask(raw.splits["train"].y[0])
+    left, top, width, height = first[0]["bbox"]
+    assert (mask[top : top + height, left : left + width] == {3: 1, 7: 2}[first[0]["category_id"]]).all()
+    drawn, outlined = (mask > 0).sum(), [a["bbox"][2:] for a in first]
+    assert sum(w * h for w, h in outlined) <= drawn <= sum((w + 1) * (h + 1) for w, h in outlined)  # PIL draws the edge too
+
+
+def test_coco_without_outlines_is_refused_or_left_out(tmp_path):
+    file = coco(tmp_path, 3)
+    with pytest.raises(DataError, match="every annotation has polygons or runs. .*annotations.json, annotation 0"):
+        sources.load(file, task="segmentation", kinds=("image",))
+    raw = sources.load(file, task="segmentation", kinds=("image",), on_bad_item="skip")
+    assert "annotations without an outline" in " ".join(raw.notes)
+
+
+# Bad input
+
+
+def test_a_mask_of_another_size(tmp_path):
+    folder = made(tmp_path / "d", index_masks())
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "masks" / "p3.png")
+    with pytest.raises(DataError, match="p3.png is 8x8, its picture 16x24"):
+        sources.load(folder)
+    raw = sources.load(folder, on_bad_item="skip")
+    assert len(raw.splits["train"]) == 7
+    assert "1 picture of train left out" in " ".join(raw.notes)
+
+
+def test_an_unknown_value(tmp_path):
+    folder = made(tmp_path / "d", index_masks())
+    (folder / "classes.txt").write_text("sky\nroad\n")
+    with pytest.raises(DataError, match="p0.png holds 2 at row .* Add it to palette.json or mend the mask"):
+        sources.load(folder)
+
+
+def test_a_missing_mask_and_a_missing_picture(tmp_path):
+    folder = made(tmp_path / "d", index_masks())
+    (folder / "masks" / "p2.png").unlink()
+    with pytest.raises(DataError, match="1 picture of .* without a partner in .*: p2"):
+        sources.load(folder)
+    assert len(sources.load(folder, on_bad_item="skip").splits["train"]) == 7
+    (folder / "images" / "p2.png").unlink()
+    (folder / "images" / "p4.png").unlink()
+    with pytest.raises(DataError, match="1 mask of .*: p4"):
+        sources.load(folder)
+
+
+def test_masks_that_are_no_masks(tmp_path):
+    folder = made(tmp_path / "d", index_masks())
+    (folder / "masks" / "p1.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="Every mask must be readable. .*p1.png"):
+        sources.load(folder)
+    (folder / "masks" / "p1.png").unlink()
+    Image.fromarray(np.zeros((16, 24), np.uint8)).save(folder / "masks" / "p1.jpg")
+    with pytest.raises(DataError, match="kept without loss, as PNG. .*p1.jpg"):
+        sources.load(folder)
+    photographs = [np.arange(384, dtype=np.uint8).reshape(16, 24) % 251 for _ in range(3)]
+    with pytest.raises(DataError, match="nothing says what they are. Write classes.txt"):
+        sources.load(made(tmp_path / "e", photographs))
+    (folder / "masks" / "p1.jpg").unlink()
+    (folder / "images" / "p1.png").unlink()
+    (folder / "palette.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match="A palette is a JSON object"):
+        sources.load(folder)
+
+
+# Frame
+
+
+def test_masks_go_into_the_frame_of_their_pictures():
+    mask = np.zeros((10, 20), np.uint8)
+    mask[:5] = 1
+    columns = encode_masks([mask, Polygons((10, 20), ((2, [[0, 0, 20, 0, 20, 5, 0, 5]]),))], (32, 64))
+    assert isinstance(columns, TensorColumns)
+    first, second = columns.gather(torch.arange(2))["mask"]
+    assert (first[:16] == 1).all()
+    assert (first[16:32] == 0).all()
+    assert (second[:16] == 2).all()
+    wide = encode_masks([mask], (64, 64)).gather(torch.tensor([0]))["mask"][0]
+    assert (wide[32:] == IGNORED).all()
+
+
+def test_many_masks_are_read_when_they_are_asked_for(monkeypatch):
+    import fastgpu.data.masks as masks
+
+    monkeypatch.setattr(masks, "MEMORY_BUDGET", 10)
+    columns = encode_masks([np.eye(8, dtype=np.uint8)] * 3, (8, 8), also={"target": torch.arange(3)})
+    assert not columns.in_memory
+    batch = columns.gather(torch.tensor([2, 0]))
+    assert batch["mask"].shape == (2, 8, 8)
+    assert batch["target"].tolist() == [2, 0]
+
+
+def test_a_palette_serves_grey_and_colours_alike(tmp_path):
+    Image.fromarray(np.array([[0, 7]], np.uint8)).convert("RGB").save(tmp_path / "m.png")
+    assert read_mask(MaskFile(str(tmp_path / "m.png"), {(0, 0, 0): 0, (7, 7, 7): 1})).tolist() == [[0, 1]]
+
+
+# The learner
+
+
+def test_a_mask_has_the_size_of_its_picture_and_is_written(tmp_path, out):
+    folder = discs(tmp_path)
+    learn = Learner("unet/test_resnet", folder, out=out, verbose=False, metrics=["iou", "class_iou", "dice", "pixel_accuracy"])
+    learn.fit(1)
+    assert {"iou", "iou_background", "iou_foreground", "dice", "pixel_accuracy"} <= set(learn.evaluate())
+    results = learn.predict([folder / "images" / "00.png", folder / "images" / "01.png"])
+    assert [mask.shape for mask in results.masks] == [(32, 32), (24, 40)]
+    assert results[0]["mask"].dtype == np.uint8
+    files = results.save(tmp_path / "mask.png")
+    with Image.open(files[1]) as written:
+        assert (written.mode, written.size) == ("P", (40, 24))
+        assert (np.array(written) == results.masks[1]).all()
+
+
+def test_losses_and_weights_by_name():
+    task = TASKS["segmentation"].fit(np.array([[[0, 1], [1, IGNORED]]]))
+    logits, mask = torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [1, IGNORED]]])
+    both = task.loss("cross_entropy_dice")(logits, mask)
+    assert both.item() == pytest.approx((task.loss("cross_entropy")(logits, mask) + task.loss("dice")(logits, mask)).item())
+    assert task.loss("cross_entropy", class_weight=(1.0, 9.0))(logits, mask) != task.loss("cross_entropy")(logits, mask)
+    with pytest.raises(ArgumentError, match="class_weight goes with a cross entropy"):
+        task.loss("dice", class_weight=(1.0, 2.0))
+    with pytest.raises(ArgumentError, match="one weight a class, 2 here. 3 came"):
+        task.loss("cross_entropy", class_weight=(1.0, 2.0, 3.0))
+    with pytest.raises(UnknownNameError, match="cross_entropy"):
+        task.loss("cros_entropy")
+    with pytest.raises(UnknownNameError, match="iou"):
+        task.metric("iuo")
+
+
+def test_class_weights_by_themselves_are_answered(tmp_path, out):
+    with pytest.raises(ArgumentError, match="class_weight='balanced' needs class labels"):
+        Learner("unet/test_resnet", discs(tmp_path), out=out, verbose=False, class_weight="balanced")
+
+
+def test_a_network_and_a_loader_of_the_users_own(out):
+    masks = torch.zeros(16, 16, 16, dtype=torch.long)
+    masks[:, :8] = 1
+    data = torch.utils.data.TensorDataset(masks[:, None].float() + torch.randn(16, 1, 16, 16) * 0.1, masks)
+    learn = Learner(torch.nn.Conv2d(1, 2, 3, padding=1), data, task="segmentation", out=out, verbose=False, lr=0.05, batch_size=4)
+    learn.fit(3)
+    assert learn.evaluate()["iou"] > 0.8
+    with pytest.raises(ModelError, match="The network must give logits"):
+        Learner(torch.nn.Conv2d(1, 3, 3, padding=1), data, task="segmentation", out=out, verbose=False).fit(1)
+
+
+def test_unreadable_pictures_are_left_out_with_their_masks(tmp_path, out):
+    folder = discs(tmp_path)
+    (folder / "images" / "05.png").write_bytes(b"nothing")
+    with pytest.raises(BadItemError, match="05.png"):
+        Learner("unet/test_resnet", folder, out=out, verbose=False)
+    learn = Learner("unet/test_resnet", folder, out=out, verbose=False, on_bad_item="skip")
+    assert sum(learn.data.sizes.values()) == 39
+    split = learn.data.split("train")
+    assert isinstance(split.y, Columns)
+    assert len(split.x) == len(split.y)
