@@ -1,14 +1,14 @@
 """Sources of data: one argument takes any of them, and `load` recognises which.
 
-They are asked in this order, and the first that recognises the data takes them:
+They are asked in the order of their `order`, and the first that recognises the data takes them:
 
-1. `sample`: the name of a sample that ships with FastGPU (`"digits"`);
-2. `public`: the name of a public data set, fetched through torchvision (`"mnist"`, `"imagenette"`);
-3. `huggingface`: `"hf:<name>"`, or a `datasets` object;
-4. `table`: a CSV, TSV or Parquet file, a folder with `train.csv`, or a DataFrame;
-5. `folder`: a folder of pictures, one folder a class;
-6. `torch_data`: a torch `Dataset` or `DataLoader`, several of them, or a `LightningDataModule`;
-7. `arrays`: `(x, y)`, `((x, y), (x_val, y_val))` or `{"train": (x, y), "val": ...}`.
+- names: the samples that ship (`"digits"`), public data sets fetched through torchvision (`"mnist"`), `"hf:<name>"`;
+- layouts of a field, by what surely is theirs: `masks_folder`, `coco_masks`, `defects` (the MVTec layout), `coco`, `yolo`, `voc`,
+  `kitti`, `speech`, `interactions`, `catalogues` and `aligned_files` (translation), `translation_table`, `series`, `anomaly_table`;
+- `table`: a CSV, TSV, Parquet or JSON Lines file, a folder with `train.csv`, or a DataFrame;
+- `text_folder` and `folder`: texts or pictures, one folder a class;
+- `torch_data`: a torch `Dataset` or `DataLoader`, several of them, or a `LightningDataModule`;
+- `arrays`: `(x, y)`, `((x, y), (x_val, y_val))` or `{"train": (x, y), "val": ...}`.
 
 A name wins over a folder of the same name; `"./digits"` or a `Path` is always the folder. A new source is one new file here.
 """
