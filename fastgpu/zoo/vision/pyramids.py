@@ -166,13 +166,15 @@ def _config(backbone: str, name: str) -> Any:
 def _options(backbone: str, channels: int, size: tuple[int, int], name: str) -> tuple[dict[str, Any], dict[int, int]]:
     """Keywords with which the backbone takes pictures of this size, and stride -> number of the map."""
     reason = ""
-    for options in ({}, {"img_size": size}):
+    ways: tuple[dict[str, Any], ...] = ({}, {"img_size": size})
+    # timm's second way of taking maps out is the one that gives channels first where a network works with channels last.
+    for options in (*ways, *({**way, "feature_cls": "getter"} for way in ways)):
         # Not every network can be built for every size, and each says so in its own way.
         try:
             body: Any = _create(backbone, channels, options)
             maps = body.eval()(torch.empty(1, channels, *size))
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
             continue
         found = {}
         for i, (info, each) in enumerate(zip(body.feature_info.get_dicts(), maps)):
@@ -181,7 +183,7 @@ def _options(backbone: str, channels: int, size: tuple[int, int], name: str) -> 
                 found.setdefault(stride, i)
         if len(found) > 1:
             return options, dict(sorted(found.items()))
-        reason = "its maps are all of one size"
+        reason = reason or "its maps are all of one size"
     raise ModelError(
         f"A detector needs a backbone that gives maps of several sizes. {name} gives none for pictures of {size[0]}x{size[1]}: "
         f"{reason}. Take another, such as {name.partition('/')[0]}/resnet18, or another image_size."
