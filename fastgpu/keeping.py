@@ -87,7 +87,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.architecture, learner.from_zoo, learner.pretrained = facts["architecture"], facts["known"], facts["pretrained"]
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
-    learner._take(module, net, facts["head"], facts["source"])
+    learner._take(module, net, tuple(facts["head"]), facts["source"])
     learner.missing = missing
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None

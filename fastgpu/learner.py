@@ -174,7 +174,7 @@ class Learner:
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
 
-    def _take(self, data: DataModule, net: nn.Module, head: str, source: str) -> None:
+    def _take(self, data: DataModule, net: nn.Module, head: tuple[str, ...], source: str) -> None:
         self.data, self.module, self.head, self._source = data, net, head, source
         if isinstance(self.settings.class_weight, dict):  # names of classes need not be text, as keys of JSON are
             weights = class_weights(self.settings.class_weight, self)

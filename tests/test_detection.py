@@ -23,6 +23,7 @@ from fastgpu.nn.adapters import adapt
 from fastgpu.tasks import TASKS
 from fastgpu.tasks.boxes import original_boxes
 from fastgpu.tasks.detection import Detection
+from fastgpu.train.groups import freeze_to_head
 
 SIZE = (64, 96)
 FACTS = {"kind": "image", "channels": 3, "size": SIZE}
@@ -295,6 +296,13 @@ class TestArchitectures:
             out = adapt(net, ("image",)).train()(batch()[0], y)
             out["loss"].backward()
             assert torch.isfinite(out["loss"])
+
+    @pytest.mark.parametrize("name", ["fcos/resnet10t", "fasterrcnn/resnet10t"])
+    def test_all_that_is_new_trains_where_the_backbone_is_frozen(self, name):
+        built = zoo.build(name, FACTS, {"task": "detection", "outputs": 3, "box_sizes": (20.0, 40.0)})
+        freeze_to_head(built.net, built.head)
+        still = {parameter for parameter, p in built.net.named_parameters() if not p.requires_grad}
+        assert still == {parameter for parameter, _ in built.net.named_parameters() if parameter.startswith("backbone.body.")}
 
     def test_grey_pictures(self):
         for name in ("fcos/resnet10t", "detr/tiny", "ssdlite320_mobilenet_v3_large"):

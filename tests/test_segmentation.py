@@ -48,7 +48,7 @@ def test_every_architecture_learns_without_the_network(name, offline):
     side = 128 if name.startswith("pan/") else 64  # its decoder halves the smallest map three times more
     built = zoo.build(name, {**FACTS, "size": (side, side)}, TARGET)
     model = adapt(built.net, ("image",))
-    assert isinstance(built.net.get_submodule(built.head), torch.nn.Module)
+    assert isinstance(built.net.get_submodule(built.head[-1]), torch.nn.Module)
     x = {"image": torch.randn(2, 3, side, side)}
     mask = torch.zeros(2, side, side, dtype=torch.uint8)
     mask[:, 16:40, 20:50], mask[:, :8] = 2, IGNORED

@@ -40,7 +40,7 @@ def flats(n=120):
 def test_every_architecture_builds_without_network(name, facts, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection was opened"))
     built = zoo.build(name, facts, 2)
-    assert built.net.get_submodule(built.head) is not None
+    assert built.net.get_submodule(built.head[0]) is not None
     x = {k: v for k, v in X.items() if (facts["numbers"] if k == "numbers" else facts["cardinalities"])}
     for mode in (True, False):
         assert adapt(built.net, INPUTS["table"].keys).train(mode)(x)["logits"].shape == (6, 2)

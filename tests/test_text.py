@@ -185,7 +185,7 @@ def test_facts(family):
 def built_head(family):
     with torch.device("meta"):
         built = zoo.build(f"{family}/tiny", FACTS, 2)
-    return dict(built.net.named_modules())[built.head]
+    return dict(built.net.named_modules())[built.head[0]]
 
 
 def test_sizes_are_those_of_the_papers():

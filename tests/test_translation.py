@@ -209,7 +209,7 @@ def test_every_family_learns_one_batch(family, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     torch.manual_seed(0)
     built = zoo.build(f"{family}/tiny", FACTS, GOAL)
-    assert dict(built.net.named_modules())[built.head]
+    assert dict(built.net.named_modules())[built.head[0]]
     model = adapt(built.net, TextInput.keys).train()
     x = {"input_ids": torch.randint(4, 60, (4, 9)), "attention_mask": torch.arange(9) < torch.tensor([9, 5, 9, 1])[:, None]}
     y = {"labels": torch.cat([torch.randint(4, 60, (4, 6)), torch.full((4, 1), 3)], 1), "text": ["a", "b", "c", "d"]}

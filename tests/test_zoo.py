@@ -74,7 +74,8 @@ def test_every_timm_family_fits_32_pixels(name):
         built = zoo.build(name, picture(32, 32), 10)
         scores = built.net.eval()(torch.empty(2, 3, *(built.declares.get("network_size", (32, 32)))))
     assert scores.shape == (2, 10)
-    assert isinstance(built.net.get_submodule(built.head), nn.Module)
+    assert built.head
+    assert all(isinstance(built.net.get_submodule(name), nn.Module) for name in built.head)
     assert "mean" not in built.declares
 
 
@@ -117,7 +118,7 @@ def test_own_families(name, facts):
     built = zoo.build(name, facts, 3)
     x = batch(facts)
     assert built.net(*x).shape == (4, 3)
-    head = built.net.get_submodule(built.head)
+    head = built.net.get_submodule(built.head[-1])
     assert isinstance(head, nn.Linear)
     assert head.out_features == 3
     assert learns(built.net, x)
@@ -258,8 +259,8 @@ def test_wrong_input_kind():
 def test_wrap():
     own = nn.Linear(3, 2)
     assert zoo.wrap(own).net is own
-    assert zoo.wrap(own).head == ""
-    assert zoo.wrap(timm.create_model("test_resnet")).head == "fc"
+    assert zoo.wrap(own).head == ()
+    assert zoo.wrap(timm.create_model("test_resnet")).head == ("fc",)
     with pytest.raises(ArgumentError, match="Got the class Linear: call it first"):
         zoo.wrap(nn.Linear)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ArgumentError, match="Got int"):

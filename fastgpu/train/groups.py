@@ -9,14 +9,14 @@ from fastgpu.errors import ModelError
 __all__ = ["freeze_to_head", "frozen_modules", "layer_groups"]
 
 
-def layer_groups(net: nn.Module, head: str) -> list[list[nn.Parameter]]:
+def layer_groups(net: nn.Module, head: tuple[str, ...]) -> list[list[nn.Parameter]]:
     """Parameters in three groups, first layers first: the early half of the body, the late half, the head.
 
     Args:
         net: the network.
-        head: dotted name of its last layer, `""`: the last module that has parameters.
+        head: dotted names of its head's modules; none: the last module that has parameters.
     """
-    ends = list(_head(net, head).parameters())
+    ends = [p for module in _head(net, head) for p in module.parameters()]
     at_end = {id(p) for p in ends}
     body = [p for p in net.parameters() if id(p) not in at_end]
     half = sum(p.numel() for p in body) // 2
@@ -26,7 +26,7 @@ def layer_groups(net: nn.Module, head: str) -> list[list[nn.Parameter]]:
     return [early, body, ends]
 
 
-def freeze_to_head(net: nn.Module, head: str) -> None:
+def freeze_to_head(net: nn.Module, head: tuple[str, ...]) -> None:
     """Let only the head train."""
     groups = layer_groups(net, head)
     if not groups[0] and not groups[1]:
@@ -42,10 +42,10 @@ def frozen_modules(net: nn.Module) -> list[nn.Module]:
     return [m for m in modules if not any(p.requires_grad for p in m.parameters())]
 
 
-def _head(net: nn.Module, head: str) -> nn.Module:
+def _head(net: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:
     if head:
-        return net.get_submodule(head)
+        return [net.get_submodule(name) for name in head]
     leaves = [m for m in net.modules() if any(True for _ in m.parameters(recurse=False))]
     if not leaves:
         raise ModelError(f"A network must have parameters to train. {type(net).__name__} has none.")
-    return leaves[-1]
+    return leaves[-1:]

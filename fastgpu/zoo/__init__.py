@@ -200,11 +200,11 @@ def wrap(module: nn.Module) -> Built:
         raise ArgumentError(f"The architecture is a name or a network. Got the class {module.__name__}: call it first.")
     if not isinstance(module, nn.Module):
         raise ArgumentError(f"The architecture is a name or a torch.nn.Module. Got {type(module).__name__}.")
-    head = ""
+    head: tuple[str, ...] = ()
     if callable(getattr(module, "get_classifier", None)):
         classifier = module.get_classifier()  # pyright: ignore[reportCallIssue]
         parts = classifier if isinstance(classifier, tuple | list) else (classifier,)
-        head = next((name for name, part in module.named_modules() if any(part is p for p in parts)), "")
+        head = tuple(name for name, part in module.named_modules() if any(part is p for p in parts))
     return Built(net=module, head=head)
 
 

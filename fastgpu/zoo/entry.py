@@ -22,14 +22,15 @@ class Built:
         declares: what the network asks of its input, as fields of the `Input`: for pictures `network_size` `(height,
             width)`, `mean` and `std` of its pretrained weights; empty where the input stays as the data made it.
         pretrained: whether pretrained weights were loaded; the network's layout may depend on it.
-        head: dotted name of the last layer, `""` where the whole network is trained at once.
+        head: dotted names of what is new for the data, though the rest have been trained before: the last layer, and a
+            detector's pyramid before it; empty: the last module that has parameters.
         notes: what was decided, each one line, printed once.
     """
 
     net: nn.Module
     declares: dict[str, Any] = dataclasses.field(default_factory=dict)
     pretrained: bool = False
-    head: str = ""
+    head: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

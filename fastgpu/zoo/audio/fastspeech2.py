@@ -44,7 +44,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         decoder_normalize_before=True,
     )
     net = transformers.FastSpeech2ConformerModel(config)
-    return Built(net=net, head="speech_decoder_postnet")
+    return Built(net=net, head=("speech_decoder_postnet",))
 
 
 def entry(name: str) -> Entry:

@@ -44,7 +44,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     config = transformers.ParakeetCTCConfig(
         vocab_size=target["outputs"], pad_token_id=target["blank"], encoder_config=encoder.to_dict()
     )
-    return Built(net=transformers.ParakeetForCTC(config), declares={"features": "mel", "mels": mels}, head="ctc_head")
+    return Built(net=transformers.ParakeetForCTC(config), declares={"features": "mel", "mels": mels}, head=("ctc_head",))
 
 
 def entry(name: str) -> Entry:

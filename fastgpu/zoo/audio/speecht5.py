@@ -39,7 +39,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         decoder_layerdrop=0.0,
     )
     net = transformers.SpeechT5ForTextToSpeech(config)
-    return Built(net=net, head="speech_decoder_postnet")
+    return Built(net=net, head=("speech_decoder_postnet",))
 
 
 def entry(name: str) -> Entry:

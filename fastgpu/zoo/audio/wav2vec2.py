@@ -41,7 +41,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         ctc_zero_infinity=True,
         pad_token_id=target["blank"],
     )
-    return Built(net=transformers.Wav2Vec2ForCTC(config), declares={"features": "wave"}, head="lm_head")
+    return Built(net=transformers.Wav2Vec2ForCTC(config), declares={"features": "wave"}, head=("lm_head",))
 
 
 def entry(name: str) -> Entry:

@@ -49,7 +49,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         begin_suppress_tokens=None,
     )
     net = transformers.WhisperForConditionalGeneration(config)
-    return Built(net=net, declares={"features": "mel", "limit": float(limit)}, head="model.decoder")
+    return Built(net=net, declares={"features": "mel", "limit": float(limit)}, head=("model.decoder",))
 
 
 def entry(name: str) -> Entry:

@@ -74,7 +74,7 @@ class InceptionTime(nn.Module):
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the network for series of any length."""
     filters, modules = SIZES[name]
-    return Built(net=InceptionTime(facts["channels"], target["outputs"], filters=filters, modules=modules), head="head")
+    return Built(net=InceptionTime(facts["channels"], target["outputs"], filters=filters, modules=modules), head=("head",))
 
 
 def entry(name: str) -> Entry:

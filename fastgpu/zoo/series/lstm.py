@@ -42,7 +42,7 @@ class SeriesLSTM(nn.Module):
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the network for series of any length."""
     width, layers = SIZES[name]
-    return Built(net=SeriesLSTM(facts["channels"], target["outputs"], width=width, layers=layers), head="head")
+    return Built(net=SeriesLSTM(facts["channels"], target["outputs"], width=width, layers=layers), head=("head",))
 
 
 def entry(name: str) -> Entry:

@@ -37,7 +37,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         num_targets=target["outputs"],
         scaling=None,  # a scale for each series alone would lose its level, which tells many faults
     )
-    return Built(net=transformers.PatchTSMixerForTimeSeriesClassification(config), head="head")
+    return Built(net=transformers.PatchTSMixerForTimeSeriesClassification(config), head=("head",))
 
 
 def entry(name: str) -> Entry:

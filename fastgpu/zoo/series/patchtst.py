@@ -40,7 +40,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         scaling=None,  # a scale for each series alone would lose its level, which tells many faults
         do_mask_input=False,
     )
-    return Built(net=transformers.PatchTSTForClassification(config), head="head")
+    return Built(net=transformers.PatchTSTForClassification(config), head=("head",))
 
 
 def entry(name: str) -> Entry:

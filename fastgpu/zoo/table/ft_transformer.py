@@ -32,7 +32,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
             # Code 0, a missing or unseen category, may never occur in training: it starts, and then stays, in the middle.
             for table in net.cat_embeddings.embeddings:
                 table.weight[0] = 0.0
-    return Built(net=net, head="backbone.output")
+    return Built(net=net, head=("backbone.output",))
 
 
 def entry(name: str) -> Entry:

@@ -64,12 +64,12 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     hidden, outputs = HIDDEN[name], target["outputs"]
     if facts["kind"] == "image":
         net = layers(facts["channels"] * math.prod(facts["size"]), hidden, outputs).insert(0, nn.Flatten())
-        return Built(net=net, head=str(len(net) - 1))
+        return Built(net=net, head=(str(len(net) - 1),))
     if not facts["cardinalities"]:
         # Nothing to embed: the plain layers, with no module around them to pay for at every step.
-        return Built(net=layers(facts["numbers"], hidden, outputs), head=str(2 * len(hidden)))
+        return Built(net=layers(facts["numbers"], hidden, outputs), head=(str(2 * len(hidden)),))
     net = TableMLP(facts["numbers"], facts["cardinalities"], hidden, outputs)
-    return Built(net=net, head=f"layers.{2 * len(hidden)}")
+    return Built(net=net, head=(f"layers.{2 * len(hidden)}",))
 
 
 def entry(name: str) -> Entry:

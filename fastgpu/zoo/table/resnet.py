@@ -79,7 +79,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     """Build the ResNet for a table's columns."""
     width, blocks = SIZES[name]
     net = TableResNet(facts["numbers"], facts["cardinalities"], target["outputs"], width=width, blocks=blocks)
-    return Built(net=net, head="head")
+    return Built(net=net, head=("head",))
 
 
 def entry(name: str) -> Entry:

@@ -38,7 +38,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         # Code 0, a missing or unseen category, may never occur in training: its inputs start, and then stay, at no effect.
         first = next(module for module in net.backbone.modules() if hasattr(module, "weight"))
         first.weight[:, unseen] = 0.0
-    return Built(net=net, head="output")
+    return Built(net=net, head=("output",))
 
 
 def entry(name: str) -> Entry:

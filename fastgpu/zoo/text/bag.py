@@ -36,7 +36,7 @@ class TextBag(nn.Module):
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the bag for a tokenizer's vocabulary."""
-    return Built(net=TextBag(facts["vocabulary"], target["outputs"], width=WIDTHS[name], pad=facts["pad"]), head="head")
+    return Built(net=TextBag(facts["vocabulary"], target["outputs"], width=WIDTHS[name], pad=facts["pad"]), head=("head",))
 
 
 def entry(name: str) -> Entry:

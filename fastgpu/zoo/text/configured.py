@@ -68,7 +68,7 @@ def classifiers(family: str, configure: Configure, *, source: str, licence: str 
         config = configure(transformers, CLASSIFIERS[name.partition("/")[2]], facts, target)
         config.num_labels = target["outputs"]
         net = transformers.AutoModelForSequenceClassification.from_config(config)
-        return Built(net=net, declares={"first": facts.get("begin"), "last": facts.get("end")}, head="classifier")
+        return Built(net=net, declares={"first": facts.get("begin"), "last": facts.get("end")}, head=("classifier",))
 
     def entry(name: str) -> Entry:
         return Entry(
@@ -101,7 +101,7 @@ def translators(family: str, configure: Configure, *, head: str, source: str, li
         if target["outputs"] != facts["vocabulary"]:
             raise ModelError(f"{name} shares one vocabulary between source and target. {facts['vocabulary']} and {target['outputs']} tokens came.")
         net = transformers.AutoModelForSeq2SeqLM.from_config(configure(transformers, size, facts, target))
-        return Built(net=net, declares={"last": facts.get("end")}, head=f"{head}.{size.layers - 1}")
+        return Built(net=net, declares={"last": facts.get("end")}, head=(f"{head}.{size.layers - 1}",))
 
     def entry(name: str) -> Entry:
         return Entry(

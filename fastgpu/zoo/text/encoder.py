@@ -88,7 +88,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     """Build the encoder for a tokenizer's vocabulary and length."""
     width, layers = SIZES[name]
     net = TextEncoder(facts["vocabulary"], facts["max_length"], target["outputs"], width=width, layers=layers, pad=facts["pad"])
-    return Built(net=net, head="head")
+    return Built(net=net, head=("head",))
 
 
 def entry(name: str) -> Entry:

@@ -103,12 +103,12 @@ def _check_fit(config: Any, folder: Path, facts: dict[str, Any], target: dict[st
         raise ModelError(f"Texts have to fit the network. {folder} takes {positions} tokens, these texts have {longest}. Shorten them.")
 
 
-def _head(net: nn.Module, writes: bool) -> str:
+def _head(net: nn.Module, writes: bool) -> tuple[str, ...]:
     if not writes:
-        return "classifier" if hasattr(net, "classifier") else ""
+        return tuple(name for name in ("pre_classifier", "classifier") if hasattr(net, name))
     decoder: Any = net.get_decoder()  # pyright: ignore[reportCallIssue]
     last = (decoder.block if hasattr(decoder, "block") else decoder.layers)[-1]
-    return next(name for name, module in net.named_modules() if module is last)
+    return tuple(name for name, module in net.named_modules() if module is last)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def build_fcos(name: str, facts: dict[str, Any], target: dict[str, Any], pretrai
     pyramid, levels, about = build_pyramid(name, facts, target, pretrained)
     anchors = AnchorGenerator(tuple((s,) for s in levels.all), ((1.0,),) * len(levels.all))
     net = Network(pyramid, target["outputs"], anchor_generator=anchors, score_thresh=LEAST_SCORE, **as_they_come(facts))
-    return Built(net=net, head="head", **about)
+    return Built(net=net, head=("backbone.fpn", "head"), **about)
 
 
 def build_retinanet(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
@@ -56,7 +56,7 @@ def build_retinanet(name: str, facts: dict[str, Any], target: dict[str, Any], pr
         detections_per_img=100,
         **as_they_come(facts),
     )
-    return Built(net=net, head="head", **about)
+    return Built(net=net, head=("backbone.fpn", "head"), **about)
 
 
 for _family, _source, _build in (("fcos", FCOS, build_fcos), ("retinanet", RETINANET, build_retinanet)):

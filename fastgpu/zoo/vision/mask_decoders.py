@@ -115,7 +115,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         net=make(options, weights),
         declares=declares,
         pretrained=weights is not None,
-        head="segmentation_head",
+        head=("decoder", "segmentation_head"),
         notes=(note,) if note else (),
     )
 

@@ -150,7 +150,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         return tuple(stride for stride in strides if stride in wanted) or strides[:1]
 
     body, about = build_backbone(name, facts, pretrained, choose)
-    return Built(net=PatchCore(body, body.feature_info.channels()), head="normal", **about)
+    return Built(net=PatchCore(body, body.feature_info.channels()), head=("normal",), **about)
 
 
 def entry(name: str) -> Entry:

@@ -44,7 +44,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         decoder_hidden_size=decoder,
         num_labels=target["outputs"],
     )
-    return Built(net=transformers.SegformerForSemanticSegmentation(config), head="decode_head")
+    return Built(net=transformers.SegformerForSemanticSegmentation(config), head=("decode_head",))
 
 
 FAMILIES.register("segformer")(Family(names=lambda: list(SIZES), entry=entry, build=build, prefixes=("segformer/b",)))

@@ -123,9 +123,10 @@ def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def _head(net: nn.Module, classifier: str | tuple[str, ...] | None) -> str:
-    name = classifier if isinstance(classifier, str) else (classifier or ("",))[0]
-    return name if name in dict(net.named_modules()) else ""
+def _head(net: nn.Module, classifier: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    names = (classifier,) if isinstance(classifier, str) else classifier or ()
+    known = dict(net.named_modules())
+    return tuple(name for name in names if name in known)
 
 
 FAMILIES.register("timm")(Family(names=names, entry=entry, build=build))

@@ -64,7 +64,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     net = get_model(name, weights=None, weights_backbone=None, num_classes=target["outputs"] + background, **options)
     if facts["channels"] != 3:
         _take_channels(net, facts["channels"])
-    return Built(net=net, head="roi_heads" if hasattr(net, "roi_heads") else "head")
+    return Built(net=net, head=("roi_heads" if hasattr(net, "roi_heads") else "head",))
 
 
 def _take_channels(net: nn.Module, channels: int) -> None:

@@ -21,7 +21,7 @@ def build_faster(name: str, facts: dict[str, Any], target: dict[str, Any], pretr
 
     pyramid, levels, about = build_pyramid(name, facts, target, pretrained)
     net = FasterRCNN(pyramid, **_parts(pyramid.out_channels, levels, target["outputs"]), **as_they_come(facts))
-    return Built(net=net, head="roi_heads", **about)
+    return Built(net=net, head=("backbone.fpn", "rpn", "roi_heads"), **about)
 
 
 def build_mask(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
@@ -40,7 +40,7 @@ def build_mask(name: str, facts: dict[str, Any], target: dict[str, Any], pretrai
         mask_predictor=MaskRCNNPredictor(width, width, target["outputs"] + 1),
         **as_they_come(facts),
     )
-    return Built(net=net, head="roi_heads", **about)
+    return Built(net=net, head=("backbone.fpn", "rpn", "roi_heads"), **about)
 
 
 def _names(levels: Levels) -> list[str]:
