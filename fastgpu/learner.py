@@ -66,7 +66,8 @@ class Learner:
         seed: of order, split, initial weights and everything random in training.
         deterministic: ask torch for algorithms that repeat to the bit on an accelerator too.
         compile: compile the network with torch.compile for training.
-        augment: vary training pictures: mirror, shift.
+        augment: vary training data at random: pictures are mirrored and shifted, some of a text's tokens are hidden, stretches
+            of a spectrogram are blanked.
         validation_split: share of the training items held out, 0 to 1, where the data have no val split; None: none.
         class_weight: `"balanced"`, a dict class -> weight, or weights in the order of the classes.
         patience: epochs without improvement after which a fit ends.

@@ -1,5 +1,6 @@
 """Classes of texts by the networks of transformers: forms of data, bad input, architectures, checkpoints of the user's own."""
 
+import dataclasses
 import gzip
 import json
 import re
@@ -123,6 +124,20 @@ def test_special_tokens_stand_where_the_network_asks_for_them():
     assert short[-1] == facts["end"]
     assert batch["input_ids"].shape == batch["attention_mask"].shape
     assert batch["input_ids"][1, len(short) :].eq(facts["pad"]).all()
+
+
+def test_augmentation_hides_tokens_but_never_special_ones():
+    texts = ["a gorgeous moving film about nothing at all", "dull"] * 200
+    text = dataclasses.replace(TextInput.fit(np.array(texts, dtype=object)), first=2, last=3)
+    preparation = text.preparation()
+    plain = preparation(text.encode(texts).gather(torch.arange(400)))
+    varied, _ = preparation.augment(plain, {})
+    hidden = varied["input_ids"] != plain["input_ids"]
+    words = plain["attention_mask"] & (plain["input_ids"] != 2) & (plain["input_ids"] != 3)
+    assert 0.2 < hidden[words].float().mean() < 0.4
+    assert not hidden[~words].any()
+    assert (varied["input_ids"][hidden] == text.unknown).all()
+    assert torch.equal(varied["attention_mask"], plain["attention_mask"])
 
 
 def test_a_tokenizer_that_puts_special_tokens_itself_is_left_alone():

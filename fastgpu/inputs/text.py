@@ -30,6 +30,9 @@ VOCABULARY = 8000
 MAX_LENGTH = 256
 """Most tokens of a text that a network gets."""
 
+HIDDEN = 0.3
+"""Share of the tokens that augmentation hides."""
+
 _TRAINED_ON = 100_000
 _MEASURED_ON = 20_000
 _AT_ONCE = 10_000
@@ -42,11 +45,12 @@ class TextPreparation(Preparation):
         first: number of the token before each text, None: there is none.
         last: number of the token after each text, None: there is none.
         pad: number that fills up.
+        unknown: number that stands for a token which is hidden.
     """
 
-    def __init__(self, first: int | None, last: int | None, pad: int) -> None:
+    def __init__(self, first: int | None, last: int | None, pad: int, unknown: int) -> None:
         super().__init__()
-        self.first, self.last, self.pad = first, last, pad
+        self.first, self.last, self.pad, self.unknown = first, last, pad, unknown
 
     def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         ids, mask = x["input_ids"], x["attention_mask"]
@@ -57,6 +61,15 @@ class TextPreparation(Preparation):
             ids = F.pad(ids, (0, 1), value=self.pad).scatter(1, end, self.last)
             mask = F.pad(mask, (0, 1), value=False).scatter(1, end, True)
         return {**x, "input_ids": ids, "attention_mask": mask}
+
+    def augment(self, x: dict[str, Any], y: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Hide three tokens of ten (word dropout: Iyyer et al., 2015, https://aclanthology.org/P15-1162), none of the special ones."""
+        ids = x["input_ids"]
+        hidden = torch.rand(ids.shape, device=ids.device) < HIDDEN
+        for special in (self.first, self.last, self.pad):
+            if special is not None:
+                hidden &= ids != special
+        return {**x, "input_ids": ids.masked_fill(hidden, self.unknown)}, y
 
 
 @INPUTS.register("text")
@@ -188,7 +201,7 @@ class TextInput(Input):
         }
 
     def preparation(self) -> Preparation:
-        return TextPreparation(self.first, self.last, self.pad)
+        return TextPreparation(self.first, self.last, self.pad, self.unknown)
 
     def describe(self) -> str:
         return f"texts, vocabulary of {self.vocabulary:,} tokens, cut after {self.max_length} tokens"
