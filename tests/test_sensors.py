@@ -321,6 +321,16 @@ def test_predict_says_run_and_start(out, tmp_path):
     assert learn.evaluate(runs(2, seed=9))["accuracy"] >= 0
 
 
+def test_channels_are_told_by_their_names(out):
+    learn = learner(runs(8), out, window=10)
+    same = learn.evaluate(runs(4, seed=9))
+    turned = runs(4, seed=9)[["label", "y", "x", "time", "unit"]]
+    assert learn.evaluate(turned) == same
+    assert learn.evaluate(turned.assign(z=1.0)) == same  # a further sensor is passed over
+    with pytest.raises(DataError, match=r"channels of training here: x, y. 'y' is missing; there are: speed, x. Rename or add"):
+        learn.evaluate(turned.rename(columns={"y": "speed"}))
+
+
 def test_anomalies_in_runs_and_rows(out):
     normal = runs(12, 40)
     normal = normal[normal.unit % 2 == 0].drop(columns="label")

@@ -14,6 +14,9 @@ from fastgpu.optional import require
 
 __all__ = ["write_film"]
 
+CODECS = {".webm": "libvpx-vp9"}
+"""Suffix -> codec, where a film of that suffix cannot hold the usual one, H.264."""
+
 
 def write_film(path: Path, frames: Iterable[Any], frames_per_second: float) -> None:
     """Write PIL pictures of one size as a film.
@@ -24,7 +27,7 @@ def write_film(path: Path, frames: Iterable[Any], frames_per_second: float) -> N
         frames_per_second: more than 0.
 
     Raises:
-        ArgumentError: there is no frame, or they differ in size.
+        ArgumentError: there is no frame, they differ in size, or ffmpeg wrote no film.
         MissingPackageError: videos need imageio-ffmpeg.
     """
     frames = iter(frames)
@@ -39,13 +42,25 @@ def write_film(path: Path, frames: Iterable[Any], frames_per_second: float) -> N
     ffmpeg: Any = require("imageio_ffmpeg", need="Writing videos")
     # Players want even sides; a pixel is cut off where one is odd.
     even = (first.width // 2 * 2, first.height // 2 * 2)
-    writer = ffmpeg.write_frames(str(path), even, fps=frames_per_second, macro_block_size=1)
+    codec = CODECS.get(path.suffix.lower())
+    writer = ffmpeg.write_frames(str(path), even, fps=frames_per_second, macro_block_size=1, codec=codec, ffmpeg_log_level="error")
     writer.send(None)
     try:
         for frame in same:
             writer.send(np.ascontiguousarray(np.asarray(frame.crop((0, 0, *even)))))
+    except OSError:  # ffmpeg gave up; what there is of the file is looked at below
+        pass
     finally:
         writer.close()
+    if not _has_frames(path, ffmpeg):
+        raise ArgumentError(f"A film is written by ffmpeg. It wrote none into {path.name}. Take another suffix, such as .mp4 or .gif.")
+
+
+def _has_frames(path: Path, ffmpeg: Any) -> bool:
+    try:
+        return ffmpeg.count_frames_and_secs(str(path))[0] > 0
+    except (RuntimeError, OSError):
+        return False
 
 
 def _of_size(frame: Any, size: tuple[int, int]) -> Any:

@@ -98,14 +98,25 @@ class SeriesInput(Input):
         )
 
     def encode(self, items: SeriesItems) -> Columns:
-        """Items -> windows of their runs.
+        """Items -> windows of their runs; channels are put into the order of training, by their names.
 
         Raises:
             DataError: the items have other channels.
         """
-        if len(items.layout.channels) != len(self.channels):
-            raise self._other_channels("Series", items.layout.channels)
-        return WindowColumns(items, self.length, np.float64 if self.double else np.float32)
+        return WindowColumns(self._in_order(items), self.length, np.float64 if self.double else np.float32)
+
+    def _in_order(self, items: SeriesItems) -> SeriesItems:
+        came = items.layout.channels
+        unnamed = [tuple(map(str, range(len(names)))) == names for names in (came, self.channels)]
+        if any(unnamed):  # channels of arrays have no names: they stand in order
+            if len(came) != len(self.channels):
+                raise self._other_channels("Series", came)
+            return items
+        lacking = [name for name in self.channels if name not in came]
+        if lacking:
+            there = f"{', '.join(map(repr, lacking[:5]))} is missing; there are: {_short(came)}"
+            raise DataError(f"A series has the channels of training here: {_short(self.channels)}. {there}. Rename or add them.")
+        return items if came == self.channels else items.with_channels(self.channels)
 
     def as_items(self, given: Any) -> SeriesItems:
         """One run or several -> windows as they were cut in training; a run longer than an item gives several.

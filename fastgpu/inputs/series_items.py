@@ -98,6 +98,15 @@ class SeriesItems:
             longest=self.longest,
         )
 
+    def with_channels(self, names: tuple[str, ...]) -> SeriesItems:
+        """The same windows with these of their channels, in this order."""
+        at = [self.layout.channels.index(name) for name in names]
+        runs = [dataclasses.replace(run, values=run.values[:, at]) for run in self.runs]
+        layout = dataclasses.replace(self.layout, channels=names)
+        return SeriesItems(
+            runs, layout, window=self.window, stride=self.stride, run=self.run, start=self.start, longest=self.longest
+        )
+
     def __repr__(self) -> str:
         names = [self.runs[i].name for i in np.unique(self.run)[:3]]
         return f"{len(self)} of {', '.join(names)}"

@@ -46,7 +46,7 @@ class Film:
         path: a video (needs imageio-ffmpeg), or an animated GIF, WebP or PNG.
 
     Attributes:
-        frames_per_second: of the film.
+        frames_per_second: of the film, the mean where its speed changes.
 
     Raises:
         DataError: it cannot be read, or has no frames.
@@ -88,7 +88,8 @@ class Film:
         from PIL import Image
 
         ffmpeg: Any = require("imageio_ffmpeg", need="Reading videos")
-        reader = ffmpeg.read_frames(str(self.path), pix_fmt="rgb24")
+        # Each frame as it is stored: of a film of changing speed ffmpeg would repeat or drop frames to make it even.
+        reader = ffmpeg.read_frames(str(self.path), pix_fmt="rgb24", output_params=["-fps_mode", "passthrough"])
         try:
             about = next(reader)
             width, height = about["size"]
