@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,26 @@ def test_files_are_stored_no_larger_than_needed(tmp_path):
     for i in range(4):
         Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / f"{i}.png")
     assert ImageInput.fit(files, size=(224, 224)).size == (20, 30)
+
+
+@pytest.mark.parametrize("frame", ["crop", "pad"])
+def test_pictures_are_scaled_by_the_threads_that_read_them(tmp_path, monkeypatch, frame):
+    threads, decoded = [], ImageInput._decoded
+
+    def noted(self, picture):
+        threads.append(threading.current_thread())
+        return decoded(self, picture)
+
+    monkeypatch.setattr(ImageInput, "_decoded", noted)
+    files = np.array([str(tmp_path / f"{i}.png") for i in range(6)], object)
+    for i, file in enumerate(files):
+        Image.new("RGB", (40 + i, 30), (40 * i,) * 3).save(file)
+    input = ImageInput.fit(files, size=(32, 32), frame=frame)
+    batch = input.encode(files).gather(torch.arange(6))
+    assert batch["image"][:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200]
+    assert frame == "crop" or batch["original_size"].tolist() == [[30, 40 + i] for i in range(6)]
+    assert len(threads) == 6
+    assert threading.current_thread() not in threads
 
 
 def test_augmentation_shifts_and_mirrors():

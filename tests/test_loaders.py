@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
 from fastgpu.data.columns import LazyColumns, RaggedColumns, TensorColumns
+from fastgpu.data.instance_masks import InstanceMasks
 from fastgpu.data.loaders import BatchLoader, Plan
 
 SIZES = [1, 2, 7, 64, 65, 66, 129, 1000]
@@ -90,3 +93,25 @@ def test_lazy_columns_come_in_order_and_are_read_ahead():
     rest = [value for batch in batches for value in batch["x"]["a"].tolist()]
     assert rest == list(range(10, 50))
     assert sorted(read) == list(range(50))
+
+
+def test_targets_that_are_made_when_asked_for_are_made_ahead():
+    threads = []
+
+    def item(i):
+        return {"mask": torch.tensor(i)}
+
+    class Drawn(LazyColumns):
+        def gather(self, index):
+            threads.append(threading.current_thread())
+            return super().gather(index)
+
+    x = TensorColumns({"a": torch.arange(50)})
+    loader = BatchLoader(x, Drawn(item, 50), Plan(items=50, batch_size=10), chunked=True)
+    assert [batch["y"]["mask"].tolist() for batch in loader] == x.tensors["a"].view(5, 10).tolist()
+    assert threading.current_thread() not in threads
+
+
+def test_masks_of_objects_are_drawn_ahead():
+    masks = InstanceMasks([[[[0, 0, 4, 0, 4, 4, 0, 4]]]], [(8, 8)], (8, 8))
+    assert not BatchLoader(TensorColumns({"a": torch.arange(1)}), masks, Plan(items=1, batch_size=1)).in_memory

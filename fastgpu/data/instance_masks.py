@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from fastgpu.data.columns import Columns
 from fastgpu.optional import require
 
-__all__ = ["InstanceMasks", "filled"]
+__all__ = ["InstanceMasks", "fault", "filled"]
 
 
 class InstanceMasks(Columns):
@@ -27,10 +28,10 @@ class InstanceMasks(Columns):
         frame: `(height, width)` of the frame, which a picture fits into, whole, in the upper left corner.
     """
 
+    in_memory = False  # drawing takes long: the next batch is drawn while the network works on this one
+
     def __init__(self, outlines: Sequence[Sequence[Any]], sizes: Sequence[tuple[int, int]], frame: tuple[int, int]) -> None:
         self._outlines, self._sizes, self._frame = outlines, sizes, frame
-        # Lengths also keep several batches from being gathered at once.
-        self.lengths = torch.tensor([len(each) for each in outlines])
 
     def __len__(self) -> int:
         return len(self._outlines)
@@ -45,11 +46,39 @@ class InstanceMasks(Columns):
         return {"masks": masks}
 
 
+def fault(outline: Any, size: tuple[int, int]) -> str:
+    """Why `filled` cannot take an outline, `""` where it can.
+
+    Args:
+        outline: what the annotations give.
+        size: `(height, width)` of the picture.
+    """
+    if isinstance(outline, dict):
+        if outline.get("size") != list(size):
+            return f"it has runs of the size {outline.get('size')!r:.40}, the picture has {list(size)}"
+        try:
+            _decoded(outline, size)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:  # the decoder's own checks, of binary code
+            return f"its runs cannot be read: {str(error).rstrip('.'):.80}"
+        return ""
+    if not isinstance(outline, list) or not outline:
+        return f"{outline!r:.60} came"
+    bad = next((polygon for polygon in outline if not _is_polygon(polygon)), None)
+    return "" if bad is None else f"one polygon is {bad!r:.60}"
+
+
+def _is_polygon(polygon: Any) -> bool:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    return all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon)
+
+
 def filled(outline: Any, size: tuple[int, int], frame: tuple[int, int]) -> np.ndarray:
     """An outline -> `(h, w)` uint8 in the frame, 1 inside.
 
     Args:
-        outline: as COCO gives it: polygons `[[x, y, x, y, ...], ...]` in pixels, or runs `{"counts": ..., "size": ...}`.
+        outline: as COCO gives it: polygons `[[x, y, x, y, ...], ...]` in pixels, or runs `{"counts": ..., "size": ...}`;
+            one without a `fault`.
         size: `(height, width)` of the picture.
         frame: `(height, width)` of the frame.
     """
@@ -60,13 +89,17 @@ def filled(outline: Any, size: tuple[int, int], frame: tuple[int, int]) -> np.nd
         canvas = Image.new("1", (frame[1], frame[0]))
         draw = ImageDraw.Draw(canvas)
         for polygon in outline:
-            if len(polygon) >= 6:
-                # Pixels are squares: the one that a corner lies in begins at the whole number below.
-                draw.polygon([float(v) * scale - 0.5 for v in polygon], fill=1)
+            # Pixels are squares: the one that a corner lies in begins at the whole number below.
+            draw.polygon([float(v) * scale - 0.5 for v in polygon], fill=1)
         return np.asarray(canvas, dtype=np.uint8)
-    runs: Any = require("faster_coco_eval.core.mask", need="Masks as runs of pixels")
-    packed = runs.frPyObjects(outline, *size) if isinstance(outline["counts"], list) else outline
-    whole = torch.from_numpy(np.ascontiguousarray(runs.decode(packed)).reshape(size))
+    whole = torch.from_numpy(_decoded(outline, size))
     inner = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     found = F.interpolate(whole[None, None].float(), inner, mode="nearest-exact")[0, 0].to(torch.uint8)
     return F.pad(found, (0, frame[1] - inner[1], 0, frame[0] - inner[0])).numpy()
+
+
+def _decoded(runs: Any, size: tuple[int, int]) -> np.ndarray:
+    """Runs of pixels -> `(h, w)` uint8, 1 inside."""
+    library: Any = require("faster_coco_eval.core.mask", need="Masks as runs of pixels")
+    packed = library.frPyObjects(runs, *size) if isinstance(runs["counts"], list) else runs
+    return np.ascontiguousarray(library.decode(packed)).reshape(size)

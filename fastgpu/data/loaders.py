@@ -140,9 +140,10 @@ class BatchLoader:
         self, x: Columns, y: Columns | None, plan: Plan, *, epoch: Callable[[], int] = lambda: 0, chunked: bool = False
     ) -> None:
         self.x, self.y, self.plan, self.epoch = x, y, plan, epoch
+        self.in_memory = x.in_memory and (y is None or y.in_memory)
         step_bytes = max(1, x.item_bytes * plan.batch_size)
         # Padding depends on what else is in the batch, so items of different length are not batched ahead.
-        fits = chunked and x.in_memory and x.lengths is None and (y is None or y.lengths is None)
+        fits = chunked and self.in_memory and x.lengths is None and (y is None or y.lengths is None)
         self.batches_per_chunk = max(1, min(CHUNK_BATCHES, CHUNK_BYTES // step_bytes)) if fits else 1
 
     @property
@@ -156,10 +157,10 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         batches = self.plan.batches(self.epoch())
         chunks = [batches[i : i + self.batches_per_chunk] for i in range(0, len(batches), self.batches_per_chunk)]
-        if self.x.in_memory:
+        if self.in_memory:
             yield from map(self._gather, range(len(chunks)), chunks)
             return
-        # Reading files takes long: the next chunk is read while the network works on this one.
+        # Reading files and drawing masks takes long: the next chunk is made while the network works on this one.
         with ThreadPoolExecutor(1, thread_name_prefix="fastgpu-next") as ahead:
             waiting = [ahead.submit(self._gather, number, chunk) for number, chunk in enumerate(chunks[:2])]
             for number in range(len(chunks)):

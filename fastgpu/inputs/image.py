@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastgpu.data.columns import Columns, LazyColumns, TensorColumns
-from fastgpu.errors import BadItemError, DataError
+from fastgpu.errors import ArgumentError, BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
 from fastgpu.inputs.image_preparation import ImagePreparation
 from fastgpu.inputs.video import Film, FilmColumns, Frames, is_film
+from fastgpu.results import VIDEOS
 
 __all__ = ["ImageInput", "frame_scale"]
 
@@ -111,7 +112,7 @@ class ImageInput(Input):
 
     def encode(self, items: Any) -> Columns:
         if isinstance(items, Film):
-            return FilmColumns(items, lambda frame: self._stored(self._decoded(frame), torch.tensor(frame.size[::-1])))
+            return FilmColumns(items, lambda frame: self._stored(*self._sized(frame)))
         if _is_array(items):
             pixels = _as_tensor(items, self.floats)
             return TensorColumns(self._stored(self._fitted(pixels), torch.tensor(pixels.shape[-2:]).expand(len(pixels), 2)))
@@ -120,15 +121,19 @@ class ImageInput(Input):
             return LazyColumns(lambda i: self._read(items[i]), len(items), threads=THREADS)
         images = torch.empty(len(items), self.channels, *self.size, dtype=torch.float32 if self.floats else torch.uint8)
         sizes, reasons = torch.zeros(len(items), 2, dtype=torch.int64), list[str | None]()
-        for i, (picture, reason) in enumerate(_read_all(items)):
+        for i, (read, reason) in enumerate(_read_all(items, then=self._sized)):
             reasons.append(reason)
-            if picture is not None:
-                images[i], sizes[i] = self._decoded(picture), torch.tensor(picture.size[::-1])
+            if read is not None:
+                images[i], sizes[i] = read
         _refuse_bad(items, reasons)
         return TensorColumns(self._stored(images, sizes))
 
     def _stored(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         return {"image": images} if self.frame == "crop" else {"image": images, "original_size": sizes}
+
+    def _sized(self, picture: Any) -> tuple[Tensor, Tensor]:
+        """A PIL image -> what is stored of it, and `(height, width)` as it came."""
+        return self._decoded(picture), torch.tensor(picture.size[::-1])
 
     def _decoded(self, picture: Any) -> Tensor:
         """A PIL image -> `(channels, *size)` in the stored dtype and scale."""
@@ -141,15 +146,9 @@ class ImageInput(Input):
         from PIL import Image
 
         if isinstance(given, (str, Path)):
-            path = Path(given)
-            if is_film(path):
-                return Film(path)
-            if path.is_dir():
-                files = sorted(p for p in path.rglob("*") if p.suffix.lower() in Image.registered_extensions())
-                if not files:
-                    raise DataError(f"A folder to predict must hold pictures. {path} holds none. Check the path.")
-                return _objects([str(p) for p in files])
-            return _objects([str(path)])
+            return Film(given) if is_film(given) else _objects(_files(Path(given)))
+        if isinstance(given, Film):
+            return given
         if isinstance(given, Image.Image):
             return _objects([given])
         if isinstance(given, (np.ndarray, Tensor)) and given.dtype != object:
@@ -165,6 +164,16 @@ class ImageInput(Input):
         raise DataError(
             f"Pictures to predict are files, PIL images or arrays. {_kinds(given)} came. Give a path, a list of paths, or an array."
         )
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        if len(given) == 1:
+            items = self.as_items(given[0])
+            return [given[0]] if isinstance(items, Film) else list(items), items
+        films = [item for item in given if item.lower().endswith(VIDEOS)]
+        if films:
+            raise ArgumentError(f"A film is predicted by itself. {films[0]} came with other items. Give it alone.")
+        files = [file for item in given for file in _files(Path(item))]
+        return files, _objects(files)
 
     def pictures(self, items: Any) -> Callable[[int], Any]:
         from PIL import Image
@@ -203,9 +212,9 @@ class ImageInput(Input):
         axes.axis("off")
 
     def _read(self, item: Any) -> dict[str, Tensor]:
-        [(picture, reason)] = _read_all([item])
+        [(read, reason)] = _read_all([item], then=self._sized)
         _refuse_bad([item], [reason])
-        return self._stored(self._decoded(picture), torch.tensor(picture.size[::-1]))
+        return self._stored(*read)
 
     def _scaled(self, image: Tensor) -> Tensor:
         """A `uint8` picture on the scale of the stored ones."""
@@ -291,9 +300,31 @@ def _objects(items: list[Any]) -> np.ndarray:
     return array
 
 
-def _read_all(items: Any, decode: bool = True) -> Any:
-    """Yield `(picture, None)` or `(None, reason)` for each file or PIL image, in order, read in threads."""
+def _files(path: Path) -> list[str]:
+    """A file of a picture, or all that are anywhere below a folder, in sorted order."""
+    from PIL import Image
+
+    if not path.is_dir():
+        return [str(path)]
+    files = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in Image.registered_extensions())
+    if not files:
+        raise DataError(f"A folder to predict must hold pictures. {path} holds none. Check the path.")
+    return files
+
+
+def _read_all(items: Any, decode: bool = True, then: Callable[[Any], Any] | None = None) -> Any:
+    """Yield `(picture, None)` or `(None, reason)` for each file or PIL image, in order, read in threads.
+
+    Args:
+        items: files and PIL images.
+        decode: whether pictures are decoded whole; if not, they are only looked at.
+        then: makes of each picture what is given in its place, in the same threads.
+    """
     from PIL import Image, ImageOps
+
+    def made(item: Any) -> tuple[Any, str | None]:
+        picture, reason = read(item)
+        return (picture if picture is None or then is None else then(picture)), reason
 
     def read(item: Any) -> tuple[Any, str | None]:
         try:
@@ -315,7 +346,7 @@ def _read_all(items: Any, decode: bool = True) -> Any:
     window = 64 * THREADS  # pictures decoded ahead at most
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(items), window):
-            yield from pool.map(read, items[start : start + window])
+            yield from pool.map(made, items[start : start + window])
 
 
 def _refuse_bad(items: Any, reasons: list[str | None]) -> None:
