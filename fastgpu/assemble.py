@@ -98,6 +98,8 @@ def open_data(
     if task is None:
         classes = kind.classes_in(np.asarray(source.splits["train"].y), source.classes, source.target)
         source = dataclasses.replace(source, classes=classes)
+    elif source.classes is not None:
+        source = _counted_as(source, source.classes, task)
     source = _with_validation(source, kind, settings, notes)
     train = source.splits["train"]
     targets = np.asarray(train.y)
@@ -138,6 +140,15 @@ def _with_targets(raw: Raw, task: type[Task]) -> Raw:
         return raw
     filled = {name: dataclasses.replace(raw.splits[name], y=np.zeros(len(raw.splits[name]), np.int64)) for name in bare}
     return dataclasses.replace(raw, splits={**raw.splits, **filled})
+
+
+def _counted_as(raw: Raw, classes: tuple[str | int, ...], task: Task) -> Raw:
+    """The source with the class numbers of a task that was fitted before: those data may count their classes in another order."""
+    splits = {
+        name: items if items.y is None else dataclasses.replace(items, y=task.renumbered(items.y, classes))
+        for name, items in raw.splits.items()
+    }
+    return dataclasses.replace(raw, splits=splits, classes=task.names)
 
 
 def build_network(architecture: str | nn.Module, data: DataModule, pretrained: bool | str) -> Built:

@@ -14,6 +14,8 @@ from fields.detection import coco, scenes
 from PIL import Image
 
 from fastgpu import Learner, zoo
+from fastgpu.assemble import open_data
+from fastgpu.config import Settings
 from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
@@ -105,6 +107,12 @@ class TestFormats:
         assert target["boxes"].tolist() == [[24, 16, 48, 48]]
         assert target["outlines"] == [[[24.0, 16.0, 48.0, 16.0, 48.0, 48.0]]]
 
+    def test_yolo_says_which_pictures_two_splits_share(self, tmp_path):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        (tmp_path / "data.yaml").write_text(yaml.safe_dump({"train": "images", "val": "./images", "names": ["blue", "red"]}))
+        assert f"val shares 4 pictures of its 4 with train: {tmp_path / 'images' / '000.png'}" in load(tmp_path).notes
+
     def test_voc(self, tmp_path):
         made = scenes(tmp_path / "JPEGImages", 6)
         check_read(load(voc(tmp_path, made)), made)
@@ -113,6 +121,30 @@ class TestFormats:
         (main / "train.txt").write_text("000\n001\n")
         (main / "val.txt").write_text("002\n")
         assert {name: len(items) for name, items in load(tmp_path).splits.items()} == {"train": 2, "val": 1}
+
+    @pytest.mark.parametrize(
+        ("lists", "sizes"),
+        [
+            ({"trainval": "000 001 002", "test": "003"}, {"train": 3, "test": 1}),  # as VOC2007 came
+            ({"trainval": "000 001 002", "val": "002", "test": "003"}, {"train": 2, "val": 1, "test": 1}),
+            ({"train": "000", "trainval": "000 001", "val": "001"}, {"train": 1, "val": 1}),
+        ],
+    )
+    def test_voc_trainval(self, tmp_path, lists, sizes):
+        voc(tmp_path, scenes(tmp_path / "JPEGImages", 4))
+        main = tmp_path / "ImageSets" / "Main"
+        main.mkdir(parents=True)
+        for name, listed in lists.items():
+            (main / f"{name}.txt").write_text(listed.replace(" ", "\n"))
+        assert {name: len(items) for name, items in load(tmp_path).splits.items()} == sizes
+
+    def test_voc_without_a_list_to_train_on(self, tmp_path):
+        voc(tmp_path, scenes(tmp_path / "JPEGImages", 4))
+        main = tmp_path / "ImageSets" / "Main"
+        main.mkdir(parents=True)
+        (main / "test.txt").write_text("000\n")
+        with pytest.raises(DataError, match="listed in train.txt or trainval.txt. .*Main has test.txt, and none to train on"):
+            load(tmp_path)
 
     def test_kitti(self, tmp_path):
         made = scenes(tmp_path / "image_2", 6)
@@ -143,6 +175,11 @@ class TestFormats:
         raw = load(changed(coco(tmp_path, 12), film))
         assert raw.splits["train"].group.tolist() == ["0"] * 4 + ["1"] * 4 + ["2"] * 4
 
+    def test_a_picture_without_a_film_stands_alone(self, tmp_path):
+        raw = load(changed(coco(tmp_path, 4), lambda c: [image.update(video_id="drive") for image in c["images"][1:]]))
+        group = raw.splits["train"].group
+        assert group.tolist() == [str(tmp_path / "images" / "000.png"), "drive", "drive", "drive"]
+
     def test_crowds_are_passed_over(self, tmp_path):
         raw = load(changed(coco(tmp_path, 4), lambda c: c["annotations"][0].update(iscrowd=1)))
         assert "1 annotation of crowds (iscrowd) passed over" in raw.notes
@@ -162,6 +199,8 @@ class TestBadAnnotations:
             (lambda c: c["annotations"][1].update(category_id=99), "annotation 1: 99 is not; there are 3, 7", "annotations of unknown categories"),
             (lambda c: c["annotations"][1].update(image_id=5), "annotation 1: 5 is not", "annotations of unknown pictures"),
             (lambda c: c["images"][1].update(file_name="none.png"), r"none.png \(no such file\)", "pictures that are missing"),
+            (lambda c: c["images"][1].update(width="96px"), "image 10: height 64, width '96px'", "pictures whose size is no number"),
+            (lambda c: c["annotations"][1].update(image_id=[10]), r"annotation 1: \[10\] is not", "annotations of unknown pictures"),
             (lambda c: c["images"][1].update(width=50), "is 96x64, the annotations say 50x64", "pictures of another size than annotated"),
         ],
     )
@@ -171,6 +210,58 @@ class TestBadAnnotations:
             load(file)
         notes = load(file, on_bad_item="skip").notes
         assert any(note.startswith(f"left out 1 {what}: ") for note in notes), notes
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda c: c.update(images=["a.png"]), "Each of images is a JSON object with a plain id. In .* number 0 .* is 'a.png'"),
+            (lambda c: c.update(annotations=[3]), "Each of annotations is a JSON object .* is 3"),
+            (lambda c: c["images"][1].update(id=0), "No two of images have one id. In .*annotations.json 0 comes more than once"),
+            (lambda c: c["categories"][1].update(id=3), "No two of categories have one id. .* 3 comes"),
+            (lambda c: c["categories"][1].update(name="red"), "No two of categories have one name. .* 'red' comes"),
+        ],
+    )
+    def test_coco_of_another_shape(self, tmp_path, change, said):
+        file = changed(coco(tmp_path, 8), change)
+        with pytest.raises(DataError, match=said):
+            load(file, on_bad_item="skip")
+
+    def test_coco_in_a_list(self, tmp_path):
+        file = coco(tmp_path, 4)
+        file.write_text(f"[{file.read_text()}]")
+        with pytest.raises(DataError, match="COCO annotations are a JSON object. .*annotations.json holds a list"):
+            load(file)
+
+    @pytest.mark.parametrize("task", ["instance_segmentation", "segmentation"])
+    @pytest.mark.parametrize(
+        ("outline", "said"),
+        [
+            ([[5, 5, 25, 5, 25, 25, 5, 25], [1, 1, 5, 5, 5, 1, 3]], r"one polygon is \[1, 1, 5, 5, 5, 1, 3\]"),
+            ([[5, 5, 25, 25]], r"one polygon is \[5, 5, 25, 25\]"),
+            ([[5, 5, "x", 5, 25, 25]], "one polygon is "),
+            ([[5, 5, float("nan"), 5, 25, 25]], "one polygon is "),
+            ([5, 5, 25, 5, 25, 25], "one polygon is 5"),
+            ({"counts": [10, 20, 70], "size": [10, 10]}, r"it has runs of the size \[10, 10\], the picture has \[64, 96\]"),
+            ({"counts": [10, 20], "size": [64, 96]}, "its runs cannot be read: .*decoded 30 pixels"),
+            ({"counts": "abc", "size": [64, 96]}, "its runs cannot be read: "),
+            ({"size": [64, 96]}, "its runs cannot be read: "),
+        ],
+    )
+    def test_outlines(self, tmp_path, task, outline, said):
+        pytest.importorskip("faster_coco_eval")
+        file = changed(coco(tmp_path, 4, outlines=True), lambda c: c["annotations"][0].update(segmentation=outline))
+        with pytest.raises(DataError, match=f"needs an outline for each object, .*annotation 0: segmentation: {said}"):
+            load(file, task=task, kinds=("image",))
+        raw = load(file, task=task, kinds=("image",), on_bad_item="skip")
+        assert any(note.startswith("left out 1 outlines that cannot be filled") for note in raw.notes), raw.notes
+        target = raw.splits["train"].y[0]
+        given = json.loads(file.read_text())["annotations"]
+        own = [a for a in given if a["image_id"] == 0]
+        if task == "segmentation":
+            assert len(target.shapes) == len(own) - 1
+        else:  # the box is taken instead
+            left, top, width, height = own[0]["bbox"]
+            assert target["outlines"][0] == [[left, top, left + width, top, left + width, top + height, left, top + height]]
 
     def test_boxes_over_the_edge_are_cut_and_counted(self, tmp_path):
         file = changed(coco(tmp_path, 4), lambda c: c["annotations"][0].update(bbox=[-10, -10, 30, 30]))
@@ -203,6 +294,7 @@ class TestBadAnnotations:
             ({"train": "images"}, "has None"),
             ({"names": ["a", "b"], "val": "images"}, "has no train"),
             ({"names": ["a", "b"], "train": "pictures"}, "names pictures, "),
+            ({"names": ["a", "a"], "train": "images"}, "a comes more than once"),
         ):
             (tmp_path / "data.yaml").write_text(yaml.safe_dump(content))
             with pytest.raises(DataError, match=said):
@@ -214,6 +306,13 @@ class TestBadAnnotations:
         (tmp_path / "voc" / "Annotations" / "000.xml").write_text("<annotation>")
         with pytest.raises(DataError, match="Annotations are XML. .*000.xml"):
             load(tmp_path / "voc")
+        for width, said in (("wide", "Height and width of a picture are numbers. .*000.xml: height '64', width 'wide'"), ("96.0", "")):
+            text = f"<annotation><filename>000.png</filename><size><width>{width}</width><height>64</height></size></annotation>"
+            (tmp_path / "voc" / "Annotations" / "000.xml").write_text(text)
+            if said:
+                with pytest.raises(DataError, match=said):
+                    load(tmp_path / "voc")
+        assert len(load(tmp_path / "voc").splits["train"]) == 4
         made = scenes(tmp_path / "kitti" / "image_2", 4)
         kitti(tmp_path / "kitti", made)
         (tmp_path / "kitti" / "label_2" / "000.txt").write_text("Car 0 0 0 1 2")
@@ -222,6 +321,9 @@ class TestBadAnnotations:
             load(tmp_path / "kitti")
         notes = load(tmp_path / "kitti", on_bad_item="skip").notes
         assert any("left out 1 pictures that are missing" in note for note in notes)
+        Image.new("RGB", (96, 64)).save(tmp_path / "kitti" / "image_2" / "001.jpg")
+        with pytest.raises(DataError, match="found by its name without the suffix. .*001.jpg and .*001.png have one name"):
+            load(tmp_path / "kitti", on_bad_item="skip")
 
     def test_no_box_at_all(self, tmp_path):
         file = changed(coco(tmp_path, 6), lambda c: c.update(annotations=[]))
@@ -341,6 +443,19 @@ class TestArchitectures:
 
 
 class TestTask:
+    def test_other_data_count_their_classes_by_themselves(self, tmp_path):
+        """Blue is number 0 of these VOC files, and number 1 of the COCO file that the task was fitted to."""
+        file = coco(tmp_path / "traffic", 12)
+        trained, _ = open_data(file, Settings(task="detection"), kinds=("image",))
+        made = scenes(tmp_path / "voc" / "JPEGImages", 6)
+        settings = Settings(task="detection", validation_split=None)
+        other, _ = open_data(voc(tmp_path / "voc", made), settings, input=trained.input, task=trained.task)
+        assert [found["labels"] for found in trained.task.truth(other.split("train").head(6)["y"])["boxes"]] == [s["labels"] for s in made]
+        xml = tmp_path / "voc" / "Annotations" / "000.xml"
+        xml.write_text(xml.read_text().replace(made[0]["labels"][0], "green"))
+        with pytest.raises(DataError, match="have its 2 classes red, blue. 'green' came, which is none of them"):
+            open_data(tmp_path / "voc", settings, input=trained.input, task=trained.task)
+
     def test_frame_and_back(self, tmp_path):
         """A picture of twice the frame's size: boxes are halved, and come back as they were."""
         raw = load(coco(tmp_path, 6, size=(128, 192)))

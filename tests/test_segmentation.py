@@ -13,6 +13,8 @@ from fields.segmentation import discs
 from PIL import Image
 
 from fastgpu import Learner, zoo
+from fastgpu.assemble import open_data
+from fastgpu.config import Settings
 from fastgpu.data import sources
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.masks import IGNORED, MaskFile, Polygons, encode_masks, read_mask
@@ -170,7 +172,7 @@ def test_coco_polygons_become_masks(tmp_path):
 
 def test_coco_without_outlines_is_refused_or_left_out(tmp_path):
     file = coco(tmp_path, 3)
-    with pytest.raises(DataError, match="every annotation has polygons or runs. .*annotations.json, annotation 0"):
+    with pytest.raises(DataError, match="needs an outline for each object, .*annotations.json, annotation 0"):
         sources.load(file, task="segmentation", kinds=("image",))
     raw = sources.load(file, task="segmentation", kinds=("image",), on_bad_item="skip")
     assert "annotations without an outline" in " ".join(raw.notes)
@@ -225,6 +227,124 @@ def test_masks_that_are_no_masks(tmp_path):
     (folder / "palette.json").write_text("[1, 2]")
     with pytest.raises(DataError, match="A palette is a JSON object"):
         sources.load(folder)
+
+
+def test_a_black_mask_and_a_palette_of_colours(tmp_path):
+    road = np.tile(np.array([128, 64, 128], np.uint8), (16, 24, 1))
+    folder = made(tmp_path / "d", [road, road, np.zeros_like(road)])
+    (folder / "palette.json").write_text(json.dumps({"road": [128, 64, 128], "car": [0, 0, 142]}))
+    with pytest.raises(DataError, match="p2.png holds 0 at row 0, column 0, and 384 such pixels in all. Add it to palette.json"):
+        sources.load(folder)
+    (folder / "palette.json").write_text(json.dumps({"road": [128, 64, 128], "car": [0, 0, 142], "ignore": [0, 0, 0]}))
+    assert (read_mask(sources.load(folder).splits["train"].y[2]) == IGNORED).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"sky\nstra\xdfe\ncar\n", "must be UTF-8. .*classes.txt is not, at byte 8, in line 2"),
+        (b"sky\n\ncar\n", "has no name in line 1. Write one there"),
+        (b"sky\ncar\ncar\n", "In .*classes.txt car comes more than once"),
+        ("\n".join(f"c{i}" for i in range(300)).encode(), "up to 255 classes. .*classes.txt names 300"),
+    ],
+)
+def test_names_of_classes_that_cannot_be(tmp_path, content, said):
+    folder = made(tmp_path / "d", index_masks())
+    (folder / "classes.txt").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        sources.load(folder)
+    (folder / "classes.txt").write_bytes(b"sky\nroad\ncar\n\n\n")
+    assert sources.load(folder).classes == ("sky", "road", "car")
+
+
+def test_two_files_of_one_name(tmp_path):
+    folder = made(tmp_path / "d", index_masks())
+    Image.new("RGB", (24, 16)).save(folder / "images" / "p1.jpg")
+    with pytest.raises(DataError, match="p1.jpg and .*p1.png have one name. Rename or remove one"):
+        sources.load(folder, on_bad_item="skip")
+    (folder / "images" / "p1.jpg").unlink()
+    Image.new("L", (24, 16)).save(folder / "masks" / "p1_mask.png")
+    with pytest.raises(DataError, match="p1.png and .*p1_mask.png have one name"):
+        sources.load(folder)
+
+
+# Other data
+
+
+def seen(trained, folder):
+    """Other data, opened for a trained learner: the masks `(n, h, w)` as its class numbers."""
+    other, _ = open_data(folder, Settings(task="segmentation", validation_split=None), input=trained.input, task=trained.task)
+    split = other.split("train")
+    return split.head(len(split))["y"]["mask"]
+
+
+def test_other_data_count_their_classes_by_themselves(tmp_path):
+    for name, palette in (("a", {"road": 1, "car": 2, "sky": 0}), ("b", {"sky": 2, "car": 0, "road": 1})):
+        made(tmp_path / name, [np.full((32, 32), palette["road"], np.uint8)] * 4)
+        (tmp_path / name / "palette.json").write_text(json.dumps(palette))
+    trained, _ = open_data(tmp_path / "a", Settings(), kinds=("image",))
+    assert [trained.classes[i] for i in seen(trained, tmp_path / "b").unique()] == ["road"]
+    (tmp_path / "b" / "palette.json").write_text(json.dumps({"road": 1, "bus": 2}))
+    with pytest.raises(DataError, match="have its 3 classes road, car, sky. 'bus' came, which is none of them"):
+        seen(trained, tmp_path / "b")
+
+
+def test_numbers_read_off_other_masks_are_class_numbers(tmp_path):
+    folder = made(tmp_path / "a", index_masks(size=(32, 32)))
+    (folder / "classes.txt").write_text("sky\nroad\ncar\n")
+    trained, _ = open_data(folder, Settings(), kinds=("image",))
+    assert seen(trained, made(tmp_path / "b", [np.full((32, 32), 2, np.uint8)] * 4)).unique().tolist() == [2]
+    with pytest.raises(DataError, match="numbers of the 3 classes, from 0, or 255. .*p0.png has 5"):
+        seen(trained, made(tmp_path / "c", [np.full((32, 32), 5, np.uint8)] * 4))
+
+
+def test_other_coco_outlines_have_the_classes_of_training(tmp_path):
+    pytest.importorskip("faster_coco_eval")
+    settings = Settings(task="segmentation")
+    trained, _ = open_data(coco(tmp_path, 12, outlines=True), settings, kinds=("image",))
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    for category in content["categories"]:
+        category["id"] = 10 - category["id"]  # blue comes first now
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 10 - annotation["category_id"]
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    assert (seen(trained, tmp_path / "other.json") == seen(trained, tmp_path / "annotations.json")).all()
+
+
+# Arrays
+
+
+def test_pictures_and_masks_as_arrays(out):
+    masks = np.zeros((20, 32, 32), np.int64)
+    masks[:, :16] = 1
+    masks[0, 0, 0] = IGNORED
+    rng = np.random.default_rng(0)
+    pictures = (masks[..., None] % 2 * 150 + rng.integers(0, 50, (20, 32, 32, 3))).astype(np.uint8)
+    learn = Learner("unet/test_resnet", (pictures, masks), out=out, verbose=False)
+    assert learn.data.classes == ("0", "1")
+    learn.fit(1)
+    assert 0 < learn.evaluate((pictures, torch.as_tensor(masks)))["iou"] <= 1
+    with pytest.raises(DataError, match=r"class numbers below 2, or 255. .* with the value 7 came"):
+        learn.evaluate((pictures, masks + 7 * (masks == 0)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m[:, 0, 0], r"Masks are \(n, h, w\) class numbers. y has shape \(8,\)"),
+        (lambda m: m / 2, "y goes from 0.0 to 1.0, or holds fractions"),
+        (lambda m: m.astype(int) - 1, "y goes from -1 to 1, or holds fractions"),
+        (lambda m: np.where(m > 0, np.nan, 0), "or holds fractions"),
+        (lambda m: m // 2 * 255, "255 is none. y holds no class but 0. Give y // 255"),
+        (lambda m: m[:, :8], "y is 8x24, a picture 16x24"),
+    ],
+)
+@pytest.mark.parametrize("files", [True, False])
+def test_arrays_that_are_no_masks(change, said, files):
+    masks = np.stack(index_masks())
+    pictures = [Image.new("RGB", (24, 16))] * 8 if files else np.zeros((8, 16, 24), np.uint8)
+    with pytest.raises(DataError, match=said):
+        sources.load((pictures, change(masks)), task="segmentation", kinds=("image",))
 
 
 # Frame

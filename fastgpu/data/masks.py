@@ -16,7 +16,7 @@ from fastgpu.data.columns import Columns, JoinedColumns, LazyColumns, TensorColu
 from fastgpu.data.instance_masks import filled
 from fastgpu.errors import DataError
 
-__all__ = ["IGNORED", "MaskFile", "Polygons", "encode_masks", "pixels_of", "read_mask"]
+__all__ = ["IGNORED", "MaskFile", "Polygons", "class_numbers", "encode_masks", "pixels_of", "read_mask", "renumbered"]
 
 IGNORED = 255
 """Class number of pixels that count neither in the loss nor in metrics."""
@@ -54,6 +54,20 @@ class Polygons:
 
     size: tuple[int, int]
     shapes: tuple[tuple[int, Any], ...]
+
+
+def class_numbers(mask: MaskFile | Polygons) -> set[int]:
+    """The class numbers that a mask can hold, as is known before it is read."""
+    numbers = (number for number, _ in mask.shapes) if isinstance(mask, Polygons) else (mask.palette or {}).values()
+    return set(numbers) - {IGNORED}
+
+
+def renumbered(mask: MaskFile | Polygons, numbers: Mapping[int, int]) -> MaskFile | Polygons:
+    """A mask with other class numbers; `numbers` has each that it can hold, and what it becomes."""
+    if isinstance(mask, Polygons):
+        return dataclasses.replace(mask, shapes=tuple((numbers[number], outline) for number, outline in mask.shapes))
+    known = {**numbers, IGNORED: IGNORED}
+    return dataclasses.replace(mask, palette={value: known[number] for value, number in (mask.palette or known).items()})
 
 
 def pixels_of(path: str) -> np.ndarray:
@@ -100,7 +114,8 @@ def _by_palette(values: np.ndarray, palette: Mapping[Colour, int], path: str) ->
     flat = values.astype(np.int64)
     if values.ndim == 3:
         flat = (flat[..., 0] << 16) | (flat[..., 1] << 8) | flat[..., 2]
-    known = np.array(sorted(k for k in keys if k is not None), np.int64)
+    # A grey mask knows none of a palette of colours; -1 stands for that, which no pixel is.
+    known = np.array(sorted(k for k in keys if k is not None) or [-1], np.int64)
     at = np.searchsorted(known, flat).clip(max=len(known) - 1)
     strange = known[at] != flat
     if strange.any():

@@ -101,6 +101,18 @@ class Task(ABC):
 
         return split(items, share, seed, stratify=cls.stratify)
 
+    def renumbered(self, targets: np.ndarray, classes: tuple[str | int, ...]) -> np.ndarray:
+        """Raw targets of other data -> the same, with this task's class numbers; targets that are no class numbers stay.
+
+        Args:
+            targets: raw targets.
+            classes: the classes of those data, in the order of their numbers.
+
+        Raises:
+            DataError: a target has a class that this task does not know.
+        """
+        return targets
+
     @property
     @abstractmethod
     def outputs(self) -> int:
@@ -143,6 +155,11 @@ class Task(ABC):
     @abstractmethod
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """Predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""
+
+    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What `columns` gave, as columns of a table: numbers and words; with `"item"`, the number of each row's item, where
+        an item has several rows or none."""
+        return columns
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""

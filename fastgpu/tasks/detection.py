@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, TensorColumns
+from fastgpu.data.sources.base import objects
 from fastgpu.errors import DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.image import frame_scale
@@ -25,7 +26,7 @@ from fastgpu.tasks.boxes import (
     paint_boxes,
     shown,
 )
-from fastgpu.tasks.labels import short
+from fastgpu.tasks.labels import renumbering, short, unknown_class
 
 __all__ = ["Detection"]
 
@@ -98,6 +99,14 @@ class Detection(Task):
     def input_options(cls, targets: np.ndarray) -> dict[str, Any]:
         return {"frame": "pad"}
 
+    def renumbered(self, targets: np.ndarray, classes: tuple[str | int, ...]) -> np.ndarray:
+        table = renumbering(classes, self.classes)
+        made = [{**target, "labels": table[target["labels"]]} for target in targets]
+        for target, new in zip(targets, made):
+            if (new["labels"] < 0).any():
+                raise unknown_class(classes[target["labels"][np.argmin(new["labels"])]], self.classes)
+        return objects(made)
+
     @property
     def names(self) -> tuple[str | int, ...]:
         return self.classes
@@ -153,6 +162,17 @@ class Detection(Task):
             names = [self.classes[i] for i in labels[kept].tolist()]
             listed.append({"boxes": boxes[kept].numpy(), "labels": names, "scores": scores[kept].numpy()})
         return {"boxes": listed}
+
+    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One row a box: `item`, `label`, `score` and its corners in pixels."""
+        found = columns["boxes"]
+        corners = np.concatenate([np.zeros((0, 4), np.float32), *(each["boxes"] for each in found)])
+        return {
+            "item": np.repeat(np.arange(len(found)), [len(each["boxes"]) for each in found]),
+            "labels": [label for each in found for label in each["labels"]],
+            "scores": np.concatenate([np.zeros(0, np.float32), *(each["scores"] for each in found)]),
+            **dict(zip(("left", "top", "right", "bottom"), corners.T)),
+        }
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"boxes": [{"boxes": b.numpy(), "labels": [self.classes[i] for i in labels.tolist()]} for b, labels in self._true(y)]}

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgpu.errors import DataError, nearest
 
-__all__ = ["Label", "classes_of", "codes", "rows"]
+__all__ = ["Label", "classes_of", "codes", "renumbering", "rows", "unknown_class"]
 
 Label = str | int
 
@@ -97,6 +97,26 @@ def codes(labels: np.ndarray, classes: Sequence[Label]) -> np.ndarray:
     if (encoded < 0).any():
         raise _unknown_label(encoded < 0, found[numbers[np.argmin(encoded)]], classes, numbered)
     return encoded
+
+
+def renumbering(names: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:
+    """Where each of `names` stands among `classes`: `(names,)` int64, -1 where it is none of them.
+
+    Names that are but their own numbers (`"0"`, `"1"`, ...: read off the targets) are class numbers as they are, where not
+    all of them are names of classes.
+    """
+    position = {str(label): i for i, label in enumerate(classes)}
+    table = np.array([position.get(str(name), -1) for name in names], dtype=np.int64)
+    numbered = all(str(name) == str(i) for i, name in enumerate(names))
+    return np.arange(len(names)) if numbered and (table < 0).any() else table
+
+
+def unknown_class(name: Label, classes: Sequence[Label]) -> DataError:
+    """The error for a class of other data that training did not know."""
+    return DataError(
+        f"Data for a trained network have its {len(classes)} classes {short(classes)}. {name!r} came, which is none of them. "
+        "Rename it, leave it out, or train with it."
+    )
 
 
 def _unknown_label(unknown: np.ndarray, value: Any, classes: Sequence[Label], numbered: bool) -> DataError:

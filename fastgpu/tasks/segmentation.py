@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns
-from fastgpu.data.masks import IGNORED, encode_masks
+from fastgpu.data.masks import IGNORED, class_numbers, encode_masks, renumbered
+from fastgpu.data.sources.base import objects
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.optional import require
 from fastgpu.tasks.base import TASKS, Task
-from fastgpu.tasks.labels import short
+from fastgpu.tasks.labels import renumbering, short, unknown_class
 from fastgpu.tasks.pixels import class_colours, in_original, inside, overlay
 
 __all__ = ["Segmentation"]
+
+EXACT = (".png", ".tif", ".tiff", ".bmp")
+"""Suffixes of pictures that hold numbers of classes as they are."""
 
 
 @TASKS.register("segmentation")
@@ -75,14 +79,21 @@ class Segmentation(Task):
         """
         if input is not None and input.kind not in ("image", "tensors"):
             raise DataError(f"Segmentation needs pictures with masks. The items are {input.kind}. Give a folder with images/ and masks/.")
+        classes = cls.classes_in(targets, classes, target)
         if classes is None:
-            if targets.ndim != 3:
-                raise DataError(f"Masks are (n, h, w) class numbers. Targets of shape {targets.shape} came. Give a folder with images/ and masks/.")
-            numbers = targets[targets != IGNORED]
-            classes = tuple(str(i) for i in range(int(numbers.max()) + 1 if numbers.size else 0))
+            raise DataError(f"Masks are (n, h, w) class numbers. Targets of shape {targets.shape} came. Give a folder with images/ and masks/.")
         if not 2 <= len(classes) <= IGNORED:
             raise DataError(f"Segmentation needs 2 to {IGNORED} classes. {len(classes)} came: {short(classes)}. Check the masks.")
         return cls(classes=tuple(classes), size=getattr(input, "size", None))
+
+    @classmethod
+    def classes_in(
+        cls, targets: np.ndarray, classes: tuple[str | int, ...] | None, target: tuple[str, ...]
+    ) -> tuple[str | int, ...] | None:
+        if classes is not None or targets.ndim != 3:
+            return classes
+        numbers = targets[targets != IGNORED]
+        return tuple(str(i) for i in range(int(numbers.max()) + 1 if numbers.size else 0))
 
     @classmethod
     def input_options(cls, targets: np.ndarray) -> dict[str, Any]:
@@ -96,14 +107,27 @@ class Segmentation(Task):
     def outputs(self) -> int:
         return len(self.classes)
 
+    def renumbered(self, targets: np.ndarray, classes: tuple[str | int, ...]) -> np.ndarray:
+        table = renumbering(classes, self.classes).tolist()
+        for mask in targets:
+            if unknown := [number for number in class_numbers(mask) if table[number] < 0]:
+                raise unknown_class(classes[min(unknown)], self.classes)
+        return objects(renumbered(mask, dict(enumerate(table))) for mask in targets)
+
     def encode(self, targets: np.ndarray, x: Columns | None = None) -> dict[str, Tensor] | Columns:
+        if self.size is not None and targets.dtype == object:
+            for mask in targets:
+                if (most := max(class_numbers(mask), default=0)) >= self.outputs:
+                    raise DataError(f"Masks hold numbers of the {self.outputs} classes, from 0, or {IGNORED}. {mask!s:.200} has {most}. Correct it.")
+            return encode_masks(list(targets), self.size)
+        mask = torch.from_numpy(np.ascontiguousarray(targets))
+        strange = ((mask < 0) | (mask >= self.outputs)) & (mask != IGNORED)
+        if mask.ndim != 3 or bool(strange.any()):
+            came = f"Shape {tuple(mask.shape)}" + (f" with the value {mask[strange][0].item()}" if strange.any() else "")
+            raise DataError(f"Masks are (n, h, w) class numbers below {self.outputs}, or {IGNORED}. {came} came. Correct them.")
         if self.size is not None:
             return encode_masks(list(targets), self.size)
-        mask = torch.from_numpy(np.ascontiguousarray(targets)).to(torch.uint8)
-        if mask.ndim != 3 or bool(((mask >= self.outputs) & (mask != IGNORED)).any()):
-            came = f"Shape {tuple(mask.shape)}, values up to {int(mask.max())} came"
-            raise DataError(f"Masks are (n, h, w) class numbers below {self.outputs}, or {IGNORED}. {came}. Correct them.")
-        return {"mask": mask}
+        return {"mask": mask.to(torch.uint8)}
 
     def step(self, model: nn.Module, x: dict[str, Any], y: dict[str, Any], loss: Callable[..., Tensor]) -> tuple[dict[str, Any], Tensor]:
         out = model(x, y)
@@ -132,6 +156,11 @@ class Segmentation(Task):
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """`masks`: `(height, width)` uint8 class numbers, in the pixels of the pictures as they came."""
         return {"masks": [mask.numpy() for mask in predictions["masks"]]}
+
+    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`shares` `(n, classes)`: of the pixels of each picture, 0 to 1."""
+        counts = np.array([np.bincount(mask.ravel(), minlength=self.outputs) for mask in columns["masks"]]).reshape(-1, self.outputs)
+        return {"shares": counts / counts.sum(1, keepdims=True)}
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         if name not in self.loss_names:
@@ -189,9 +218,11 @@ class Segmentation(Task):
         return Image.composite(over, picture, share)
 
     def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """Write a mask as a PNG whose pixels are class numbers, with a palette of colours."""
+        """Write a mask as a picture whose pixels are class numbers, with a palette of colours."""
         from PIL import Image
 
+        if path.suffix.lower() not in EXACT:
+            raise ArgumentError(f"A mask is written as {', '.join(EXACT)}, which keep each pixel's class. {path.name!r} came. Give such a name.")
         picture = Image.fromarray(columns["masks"][index])
         picture.putpalette(class_colours(self.outputs).flatten().tolist())
         picture.save(path)

@@ -11,6 +11,7 @@ import torch
 
 from fastgpu.data.raw import Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, count, objects, rows, split_name
+from fastgpu.data.sources.mask_arrays import as_masks
 from fastgpu.data.sources.pictures import are_pictures
 from fastgpu.data.sources.targets import as_targets, as_texts, incomplete, plain
 from fastgpu.errors import DataError, UnknownNameError
@@ -149,7 +150,8 @@ def as_items(x: Any, y: Any, split: str, request: Request) -> tuple[str, Items, 
     kind, items, note = as_inputs(x, f"x{of}")
     if y is None:
         raise DataError(f"Arrays come as (x, y). y{of} is None. Give the targets.")
-    targets = as_targets(y, f"y{of}")
+    masks = request.task == "segmentation" and kind == "image"
+    targets = as_masks(y, items, f"y{of}") if masks else as_targets(y, f"y{of}")
     if len(items) != len(targets):
         raise DataError(f"x and y must have the same length. x{of} has {len(items):,} items, y{of} {len(targets):,}. Check both.")
     notes = [note] if note else []

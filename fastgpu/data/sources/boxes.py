@@ -7,17 +7,30 @@ size, with crossed corners, or outside) is refused with its file and place, or, 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from fastgpu.data.instance_masks import fault
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import Request, objects
+from fastgpu.data.sources.base import Request, count, objects
 from fastgpu.errors import DataError
 
-__all__ = ["TASKS", "Annotated", "BadItems", "Box", "picture_sizes", "raw_of"]
+__all__ = [
+    "TASKS",
+    "Annotated",
+    "BadItems",
+    "Box",
+    "claimed_size",
+    "groups_of",
+    "outlined",
+    "picture_sizes",
+    "raw_of",
+    "shared_pictures",
+]
 
 TASKS = (None, "detection", "instance_segmentation")
 """Tasks for which annotations are read as boxes."""
@@ -122,6 +135,37 @@ def picture_sizes(paths: Sequence[str], bad: BadItems, source: Mapping[str, str]
     return found
 
 
+def claimed_size(height: Any, width: Any) -> tuple[int, int] | None:
+    """`(height, width)` as annotations say it, in numbers or text; None where they say nothing, or 0.
+
+    Raises:
+        ValueError: no numbers came.
+    """
+    if not height or not width:
+        return None
+    try:
+        size = int(float(height)), int(float(width))
+    except (TypeError, OverflowError):
+        raise ValueError from None
+    return size if all(size) else None
+
+
+def groups_of(pictures: Sequence[Annotated]) -> np.ndarray | None:
+    """`(n,)` film of each picture, where any is of a film; one that stands alone is a group of its own."""
+    return np.asarray([a.group or a.path for a in pictures]) if any(a.group for a in pictures) else None
+
+
+def shared_pictures(splits: Mapping[str, Items]) -> list[str]:
+    """A note for each two splits that have pictures in common: what is judged there was seen in training."""
+    paths = {split: {os.path.abspath(path) for path in items.x} for split, items in splits.items()}
+    notes = []
+    for split, own in paths.items():
+        for other in SPLITS[: SPLITS.index(split)]:
+            if both := sorted(own & paths.get(other, set())):
+                notes.append(f"{split} shares {count(len(both), 'picture')} of its {len(own):,} with {other}: {both[0]}")
+    return notes
+
+
 def raw_of(
     splits: Mapping[str, Iterable[Annotated]],
     *,
@@ -158,9 +202,8 @@ def raw_of(
         if not kept:
             raise DataError(f"Data must have pictures. {split} of {origin} has none left. Check the annotations.")
         y = objects(_target(a, known[a.path], numbers, bad, cut, request.task) for a in kept)
-        group = np.asarray([a.group for a in kept]) if all(a.group for a in kept) else None
-        made[split] = Items(objects(a.path for a in kept), y, group)
-    said = [*notes, *bad.notes()]
+        made[split] = Items(objects(a.path for a in kept), y, groups_of(kept))
+    said = [*notes, *bad.notes(), *shared_pictures(made)]
     if cut:
         more = "; ..." if len(cut) > 3 else ""
         said.append(f"boxes cut at the edge of their picture: {len(cut):,}, {'; '.join(cut[:3])}{more}")
@@ -205,7 +248,7 @@ def _target(
         "size": size,
     }
     if task == "instance_segmentation":
-        target["outlines"] = [_outline(item.boxes[i], bad) for i in kept]
+        target["outlines"] = [_outline(item.boxes[i], size, bad) for i in kept]
     return target
 
 
@@ -220,9 +263,25 @@ def _fault(given: np.ndarray, inside: np.ndarray) -> str:
     return "outside of the picture" if inside[2] <= inside[0] or inside[3] <= inside[1] else ""
 
 
-def _outline(box: Box, bad: BadItems) -> Any:
-    if box.outline:
+def outlined(box: Box, size: tuple[int, int], bad: BadItems, instead: str = "") -> bool:
+    """Whether an object has an outline that can be filled; one that has not is noted.
+
+    Args:
+        box: the object.
+        size: `(height, width)` of its picture.
+        bad: takes it where it has none.
+        instead: what is then taken, for the note.
+    """
+    came = fault(box.outline, size)
+    if came:
+        what = "outlines that cannot be filled" if box.outline else "annotations without an outline"
+        rule = "Segmentation needs an outline for each object, polygons of three points or more, or runs"
+        bad.add(what + instead, box.place, rule, f"segmentation: {came}")
+    return not came
+
+
+def _outline(box: Box, size: tuple[int, int], bad: BadItems) -> Any:
+    if outlined(box, size, bad, ", the box taken instead"):
         return box.outline
     left, top, right, bottom = box.corners
-    bad.add("outlines that are missing, the box taken instead", box.place, "Instance segmentation needs an outline for each object", "none is there")
     return [[left, top, right, top, right, bottom, left, bottom]]

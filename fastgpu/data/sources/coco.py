@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastgpu.data.raw import Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, split_name
-from fastgpu.data.sources.boxes import TASKS, Annotated, BadItems, Box, raw_of
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, repeated, split_name
+from fastgpu.data.sources.boxes import TASKS, Annotated, BadItems, Box, claimed_size, raw_of
 from fastgpu.errors import DataError
 
 __all__ = ["annotation_files", "read_annotations", "read_coco"]
@@ -27,7 +27,7 @@ def read_coco(files: dict[str, Path], origin: Path, request: Request) -> Raw:
         origin: the file or folder that the user named.
         request: what the user asked for.
 
-    A picture's `video_id`, where all have one, makes it a frame of a film: films are never split.
+    A picture's `video_id` makes it a frame of a film: films are never split.
     """
     bad = BadItems(request.skip)
     splits, classes, notes = read_annotations(files, request, bad)
@@ -64,17 +64,34 @@ def _read(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_bytes())
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"COCO annotations are JSON. {file} is not: {error}. Mend the file.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"COCO annotations are a JSON object. {file} holds a {type(content).__name__}. Mend the file.")
     lacking = [key for key in ("images", "annotations", "categories") if not isinstance(content.get(key), list)]
     if lacking:
         raise DataError(f"COCO annotations have the lists images, annotations and categories. {file} has no {', '.join(lacking)}. Add it.")
+    for key in ("images", "annotations", "categories"):
+        strange = [(row, each) for row, each in enumerate(content[key]) if not isinstance(each, dict) or not isinstance(each.get("id"), Hashable)]
+        if strange:
+            row, each = strange[0]
+            raise DataError(f"Each of {key} is a JSON object with a plain id. In {file} number {row} (from 0) is {each!r:.60}. Mend the file.")
+    _refuse_repeated("images", "id", [image.get("id") for image in content["images"]], file)
     return content
+
+
+def _refuse_repeated(key: str, field: str, values: list[Any], file: Path) -> None:
+    """Refuse an id or a name that two have: which of them an annotation means, nobody knows."""
+    if twice := repeated(map(repr, values)):
+        raise DataError(f"No two of {key} have one {field}. In {file} {', '.join(twice[:3])} comes more than once. Mend the file.")
 
 
 def _categories(content: dict[str, Any], file: Path) -> dict[int, str]:
     try:
-        return {int(each["id"]): str(each["name"]) for each in content["categories"]}
+        pairs = [(int(each["id"]), str(each["name"])) for each in content["categories"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"Each category has an id and a name. In {file} one has not: {error}. Mend it.") from None
+    for field, values in (("id", [key for key, _ in pairs]), ("name", [name for _, name in pairs])):
+        _refuse_repeated("categories", field, values, file)
+    return dict(pairs)
 
 
 def _pictures(
@@ -83,9 +100,9 @@ def _pictures(
     boxes: dict[Any, list[Box]] = {image.get("id"): [] for image in content["images"]}
     for row, each in enumerate(content["annotations"]):
         place = f"{file}, annotation {each.get('id', row)}"
-        if each.get("image_id") not in boxes:
+        if not _is_one_of(boxes, each.get("image_id")):
             bad.add("annotations of unknown pictures", place, "An annotation's image_id is one of images", f"{each.get('image_id')!r} is not")
-        elif each.get("category_id") not in categories:
+        elif not _is_one_of(categories, each.get("category_id")):
             came = f"{each.get('category_id')!r} is not; there are {', '.join(map(str, sorted(categories)[:10]))}"
             bad.add("annotations of unknown categories", place, "An annotation's category_id is one of categories", came)
         elif each.get("iscrowd"):
@@ -96,15 +113,21 @@ def _pictures(
             boxes[each["image_id"]].append(Box(corners, categories[each["category_id"]], place, each.get("segmentation")))
     roots = [file.parent, file.parent / "images", file.parent.parent, file.parent.parent / "images"]
     roots += [root / name for root in (file.parent, file.parent.parent) for name in _folders_of(root, split)]
-    return [
-        Annotated(
-            _found(str(image.get("file_name")), roots),
-            boxes[image.get("id")],
-            size=(int(image["height"]), int(image["width"])) if image.get("height") and image.get("width") else None,
-            group="" if image.get("video_id") is None else str(image["video_id"]),
-        )
-        for image in content["images"]
-    ]
+    pictures = []
+    for image in content["images"]:
+        try:
+            size = claimed_size(image.get("height"), image.get("width"))
+        except ValueError:
+            came = f"height {image.get('height')!r:.40}, width {image.get('width')!r:.40}"
+            bad.add("pictures whose size is no number", f"{file}, image {image.get('id')}", "Height and width of an image are numbers", came)
+            continue
+        group = "" if image.get("video_id") is None else str(image["video_id"])
+        pictures.append(Annotated(_found(str(image.get("file_name")), roots), boxes[image.get("id")], size, group))
+    return pictures
+
+
+def _is_one_of(table: dict[Any, Any], key: Any) -> bool:
+    return isinstance(key, Hashable) and key in table
 
 
 def _corners(bbox: Any) -> tuple[float, float, float, float] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from fastgpu.data.masks import IGNORED, Polygons
 from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, objects
-from fastgpu.data.sources.boxes import Annotated, BadItems, Box, picture_sizes
+from fastgpu.data.sources.boxes import Annotated, BadItems, Box, groups_of, outlined, picture_sizes, shared_pictures
 from fastgpu.data.sources.coco import annotation_files, read_annotations
 from fastgpu.errors import DataError
 
@@ -45,7 +45,7 @@ def read_coco_masks(files: dict[str, Path], origin: Path, request: Request) -> R
         classes=("background", *categories),
         task="segmentation",
         origin=str(origin),
-        notes=(*notes, *bad.notes()),
+        notes=(*notes, *bad.notes(), *shared_pictures(splits)),
     )
 
 
@@ -61,23 +61,12 @@ def _items(pictures: Sequence[Annotated], number: dict[str, int], file: str, bad
             came = f"{each.path} is {size}, not {each.size}"
             bad.add("pictures of another size", file, "A picture has the size that its annotations say", came)
             continue
-        boxes = sorted((box for box in each.boxes if _outlined(box, bad)), key=_area, reverse=True)
+        boxes = sorted((box for box in each.boxes if outlined(box, size, bad)), key=_area, reverse=True)
         kept.append(each)
         masks.append(Polygons(size, tuple((number[box.label], box.outline) for box in boxes)))
     if not kept:
         raise DataError(f"Segmentation needs pictures. {file} names none that can be used. Check the file.")
-    groups = objects(each.group for each in kept) if all(each.group for each in kept) else None
-    return Items(objects(each.path for each in kept), objects(masks), groups)
-
-
-def _outlined(box: Box, bad: BadItems) -> bool:
-    if isinstance(box.outline, dict) and "counts" in box.outline:
-        return True
-    if isinstance(box.outline, list) and any(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in box.outline):
-        return True
-    rule = "For segmentation every annotation has polygons or runs"
-    bad.add("annotations without an outline", box.place, rule, f"segmentation is {box.outline!r:.60}")
-    return False
+    return Items(objects(each.path for each in kept), objects(masks), groups_of(kept))
 
 
 def _area(box: Box) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from fastgpu.data.raw import Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count
 from fastgpu.data.sources.boxes import Annotated, BadItems, Box, raw_of
-from fastgpu.data.sources.pictures import find_pictures
+from fastgpu.data.sources.pictures import by_name
 from fastgpu.errors import DataError
 
 __all__ = ["read_kitti"]
@@ -33,7 +33,7 @@ def read_kitti(folder: Path, request: Request) -> Raw:
         raise DataError(f"A folder of KITTI holds image_2/ and label_2/. {folder} does not. Check the path.")
     ignored: list[str] = []
     labels = {file.stem: _boxes(file, bad, ignored) for file in sorted((root / "label_2").glob("*.txt"))}
-    pictures = {Path(path).stem: path for path in find_pictures(root / "image_2")[0]}
+    pictures = by_name(root / "image_2", lambda file: Path(file).stem)
     for name in sorted(set(labels) - set(pictures)):
         place = str(root / "label_2" / f"{name}.txt")
         bad.add("pictures that are missing", place, "Annotations name pictures that are there", f"image_2/{name}.png is not")

@@ -13,9 +13,10 @@ import numpy as np
 
 from fastgpu.data.masks import IGNORED, Colour, MaskFile, pixels_of, read_mask
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, split_name
-from fastgpu.data.sources.pictures import find_pictures
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, repeated, split_name
+from fastgpu.data.sources.pictures import by_name
 from fastgpu.errors import ArgumentError, DataError
+from fastgpu.inputs.text_files import read_text
 
 __all__ = ["declared_palette", "read_masks_folder", "refuse_or_skip", "size_of"]
 
@@ -84,8 +85,8 @@ def _pairs(images: Path, masks: Path, request: Request, notes: list[str]) -> tup
     """Paths of pictures and of their masks, paired by the path below the folder without suffix, `_mask` left out."""
     if not masks.is_dir():
         raise DataError(f"Every folder of pictures has one of masks. {masks} is not there. Add it.")
-    pictures = {_stem(file, images): file for file in find_pictures(images)[0]}
-    known = {_stem(file, masks).removesuffix("_mask"): file for file in find_pictures(masks)[0]}
+    pictures = by_name(images, lambda file: _stem(file, images))
+    known = by_name(masks, lambda file: _stem(file, masks).removesuffix("_mask"))
     lossy = [file for file in known.values() if file.lower().endswith((".jpg", ".jpeg"))]
     if lossy:
         more = f" and {len(lossy) - 1} more are" if len(lossy) > 1 else " is"
@@ -113,15 +114,30 @@ def declared_palette(folder: Path) -> tuple[tuple[str, ...] | None, Palette | No
     """What `palette.json` or `classes.txt` of a folder says: class names, and value -> class number.
 
     Raises:
-        DataError: the file cannot be read as such.
+        DataError: the file cannot be read as such, or names more classes than a mask can hold.
     """
-    for file in (folder / "classes.txt", folder / "classes"):
-        if file.is_file() and not (folder / "palette.json").is_file():
-            names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-            return names, {**{i: i for i in range(len(names))}, IGNORED: IGNORED}
-    file = folder / "palette.json"
-    if not file.is_file():
-        return None, None
+    for file, read in ((folder / "palette.json", _palette), (folder / "classes.txt", _names), (folder / "classes", _names)):
+        if file.is_file():
+            names, palette = read(file)
+            if len(names) > IGNORED:
+                raise DataError(f"Masks hold up to {IGNORED} classes. {file} names {len(names):,}. Leave some out.")
+            return names, palette
+    return None, None
+
+
+def _names(file: Path) -> tuple[tuple[str, ...], Palette]:
+    """Of `classes.txt`: a name a line, whose number is the value; empty lines at the end are none."""
+    names = tuple(line.strip() for line in read_text(file).rstrip().splitlines())
+    if "" in names:
+        raise DataError(
+            f"A class's value is the number of its line, from 0. {file} has no name in line {names.index('')}. Write one there, or palette.json."
+        )
+    if twice := repeated(names):
+        raise DataError(f"Each class has a name of its own. In {file} {', '.join(twice[:3])} comes more than once. Rename one.")
+    return names, {**{i: i for i in range(len(names))}, IGNORED: IGNORED}
+
+
+def _palette(file: Path) -> tuple[tuple[str, ...], Palette]:
     try:
         said = dict(json.loads(file.read_text(encoding="utf-8")))
         names = tuple(name for name in said if name != "ignore")

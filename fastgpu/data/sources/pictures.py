@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["are_pictures", "find_pictures", "is_picture"]
+from fastgpu.errors import DataError
+
+__all__ = ["are_pictures", "by_name", "find_pictures", "is_picture"]
 
 # Pillow registers these, but cannot open them by itself, or they hold no single picture.
 _OTHER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -43,3 +45,21 @@ def find_pictures(folder: Path) -> tuple[list[str], int]:
             else:
                 others += 1
     return found, others
+
+
+def by_name(folder: Path, name: Callable[[str], str]) -> dict[str, str]:
+    """Name -> file of all pictures under a folder.
+
+    Args:
+        folder: where to look.
+        name: file -> the name by which it is found again, without its suffix.
+
+    Raises:
+        DataError: two files have one name.
+    """
+    found: dict[str, str] = {}
+    for file in find_pictures(folder)[0]:
+        other = found.setdefault(name(file), file)
+        if other != file:
+            raise DataError(f"A picture is found by its name without the suffix. {other} and {file} have one name. Rename or remove one.")
+    return found

@@ -6,10 +6,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-from fastgpu.data.raw import Raw
+from fastgpu.data.raw import SPLITS, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count
-from fastgpu.data.sources.boxes import Annotated, BadItems, Box, raw_of
+from fastgpu.data.sources.boxes import Annotated, BadItems, Box, claimed_size, raw_of
 from fastgpu.errors import DataError
+from fastgpu.inputs.text_files import read_text
 
 __all__ = ["read_voc"]
 
@@ -18,8 +19,8 @@ def read_voc(folder: Path, request: Request) -> Raw:
     """Read a folder of Pascal VOC.
 
     Args:
-        folder: holds `Annotations/*.xml`, `JPEGImages/`, and `ImageSets/Main/train.txt`, `val.txt`, `test.txt` where the
-            splits are listed.
+        folder: holds `Annotations/*.xml`, `JPEGImages/`, and `ImageSets/Main/train.txt` (or `trainval.txt`), `val.txt`,
+            `test.txt` where the splits are listed.
         request: what the user asked for.
 
     Corners count pixels from 1, and the right and bottom ones are inside: 1, 1, 10, 10 becomes 0, 0, 10, 10. Objects marked
@@ -60,8 +61,13 @@ def _read(file: Path, folder: Path, bad: BadItems) -> Annotated | None:
             boxes.append(Box((left, top, right, bottom), label, place))
         else:
             boxes.append(Box((left - 1, top - 1, right, bottom), label, place))
-    size = root.findtext("size/height"), root.findtext("size/width")
-    claimed = (int(size[0]), int(size[1])) if size[0] and size[1] and size[0] != "0" else None
+    height, width = root.findtext("size/height"), root.findtext("size/width")
+    try:
+        claimed = claimed_size(height, width)
+    except ValueError:
+        came = f"height {height!r:.40}, width {width!r:.40}"
+        bad.add("pictures whose size is no number", str(file), "Height and width of a picture are numbers", came)
+        return None
     return Annotated(_picture(root.findtext("filename") or "", file.stem, folder), boxes, claimed)
 
 
@@ -73,17 +79,23 @@ def _picture(name: str, stem: str, folder: Path) -> str:
 
 
 def _splits(folder: Path, read: dict[str, Annotated]) -> tuple[dict[str, list[Annotated]], int]:
-    """Split -> its pictures as `ImageSets/Main` lists them, and how many names have no annotations; all `train` without."""
-    splits: dict[str, list[Annotated]] = {}
-    unknown = 0
-    for split in ("train", "val", "test"):
-        file = folder / "ImageSets" / "Main" / f"{split}.txt"
-        if file.is_file():
-            names = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-            unknown += sum(name not in read for name in names)
-            if found := [read[name] for name in names if name in read]:
-                splits[split] = found
-    return (splits, unknown) if "train" in splits else ({"train": list(read.values())}, unknown)
+    """Split -> its pictures as `ImageSets/Main` lists them, and how many names have no annotations; all `train` without.
+
+    Where there is no `train.txt`, `trainval.txt` lists the training pictures, but for those of `val.txt`.
+    """
+    lists = folder / "ImageSets" / "Main"
+    files = [file for split in ("train", "trainval", "val", "test") if (file := lists / f"{split}.txt").is_file()]
+    if not files:
+        return {"train": list(read.values())}, 0
+    names = {file.stem: [line.split()[0] for line in read_text(file).splitlines() if line.strip()] for file in files}
+    if "train" not in names and "trainval" in names:
+        held = set(names.get("val", ()))
+        names["train"] = [name for name in names["trainval"] if name not in held]
+    splits = {s: found for s in SPLITS if (found := [read[name] for name in names.get(s, ()) if name in read])}
+    if "train" not in splits:
+        listed = ", ".join(file.name for file in files)
+        raise DataError(f"Training pictures are listed in train.txt or trainval.txt. {lists} has {listed}, and none to train on. Add them.")
+    return splits, sum(name not in read for s in SPLITS for name in names.get(s, ()))
 
 
 def _recognise(data: Any, request: Request) -> bool:

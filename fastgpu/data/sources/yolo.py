@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastgpu.data.raw import Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, repeated
 from fastgpu.data.sources.boxes import TASKS, Annotated, BadItems, Box, picture_sizes, raw_of
 from fastgpu.data.sources.pictures import find_pictures, is_picture
 from fastgpu.errors import DataError
@@ -70,6 +70,8 @@ def _classes(names: Any, file: Path) -> tuple[str, ...]:
         names = [names[i] for i in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"names in data.yaml is a list, or numbers from 0 with a name each. {file} has {names!r}. Mend it.")
+    if twice := repeated(map(str, names)):
+        raise DataError(f"Each class has a name of its own. In {file} {', '.join(twice[:3])} comes more than once. Mend names.")
     return tuple(str(name) for name in names)
 
 
