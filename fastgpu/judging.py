@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,9 +20,9 @@ from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
 from fastgpu.data.raw import SPLITS
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
-from fastgpu.errors import DataError
+from fastgpu.errors import ArgumentError, DataError
 from fastgpu.inputs.film_writing import write_film
-from fastgpu.results import Results
+from fastgpu.results import FILMS, Results
 from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
 __all__ = ["evaluate", "predict", "recommend", "run_predict", "summary"]
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Suffixes of pictures that predictions are drawn over."""
 
 
 def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
@@ -50,8 +54,6 @@ def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
 def predict(learner: Learner, items: Any = None) -> Results:
     """Decoded predictions of raw items, in the order given; see `Learner.predict`."""
     split, raw = _split_to_predict(learner, items)
-    if not len(split) and not isinstance(split, LoaderSplit):
-        raise DataError("predict needs at least one item. None came.")
     began = time.perf_counter()
     predictions = run_predict(learner, split)
     task, input = learner.data.task, learner.data.input
@@ -65,14 +67,15 @@ def predict(learner: Learner, items: Any = None) -> Results:
         task.draw(axes, columns, i)
 
     painted = _painted(learner, raw, columns)
-    write = (lambda i, path: painted(i).save(path)) if painted else None
+    write = (lambda i, path: _write_picture(painted(i), path)) if painted else None
     if task.writes:
         write = lambda i, path: task.write(columns, i, path)  # noqa: E731
     rate = getattr(raw, "frames_per_second", 10.0)
     if hasattr(raw, "frames_per_second"):
         learner.say(f"{raw}: {len(raw):,} frames at {rate:.3g} a second; predicted {speed:.3g} frames a second")
     film = (lambda numbers, path: write_film(path, map(painted, numbers), rate)) if painted else None
-    return Results(columns, names=task.names, draw=draw, title=lambda i: task.title(columns, i), write=write, film=film, speed=speed)
+    title = lambda i: task.title(columns, i)  # noqa: E731
+    return Results(columns, names=task.names, draw=draw, title=title, write=write, table=task.table, film=film, speed=speed)
 
 
 def _painted(learner: Learner, raw: Any, columns: dict[str, Any]) -> Callable[[int], Any] | None:
@@ -80,6 +83,15 @@ def _painted(learner: Learner, raw: Any, columns: dict[str, Any]) -> Callable[[i
     task = learner.data.task
     pictures = learner.data.input.pictures(raw) if raw is not None and task.paints else None
     return None if pictures is None else lambda i: task.paint(pictures(i).copy(), columns, i)
+
+
+def _write_picture(picture: Any, path: Path) -> None:
+    if path.suffix.lower() not in PICTURES:
+        raise ArgumentError(
+            f"Pictures with their predictions are written as {', '.join(PICTURES)}, or as a film: {', '.join(FILMS)}. {path.name!r} came. "
+            "Give such a name, or a .csv for a table."
+        )
+    picture.save(path)
 
 
 def run_predict(learner: Learner, split: Split) -> dict[str, Any]:
@@ -170,7 +182,7 @@ def open_raw(learner: Learner, data: Any) -> DataModule:
     """Other data for this learner, with the input kind and task that it was fitted to."""
     settings = dataclasses.replace(learner.settings, task=learner.data.task.name, validation_split=None)
     if not isinstance(data, (str, os.PathLike)) and not hasattr(data, "columns"):
-        settings = dataclasses.replace(settings, target=None)  # arrays have no columns to name
+        settings = dataclasses.replace(settings, target=None, columns=None)  # arrays have no columns to name
     return open_data(data, settings, input=learner.data.input, task=learner.data.task)[0]
 
 
@@ -184,6 +196,8 @@ def _split_to_predict(learner: Learner, items: Any) -> tuple[Split, Any]:
         return _of_loader(learner, LoaderSplit(items)), None
     input = learner.data.input
     raw = input.as_items(items)
+    if not len(raw):
+        raise DataError("predict needs at least one item. None came.")
     return ColumnSplit(input.encode(raw), None), raw
 
 

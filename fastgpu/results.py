@@ -22,6 +22,9 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 FILMS = (*VIDEOS, ".gif")
 """Suffixes of files that hold one picture after the other."""
 
+PREFIXES = {"probabilities": "p_", "shares": "share_"}
+"""Column -> what stands before the classes' names in a table."""
+
 
 class Results:
     """Predictions, one an item, in the order in which the items were given.
@@ -37,6 +40,7 @@ class Results:
         draw: `draw(axes, i)` draws item `i`; None where the items cannot be drawn.
         title: `title(i)` is the prediction of item `i` as a short text.
         write: `write(i, path)` writes prediction `i` in the form that its kind has (a sound, a mask); None: there is none.
+        table: the columns -> those of `to_frame`, where cells are no numbers or words (boxes); None: they are.
         film: `film(numbers, path)` writes items with their predictions as a film; None: they are no pictures.
         speed: items predicted a second, reading and preparing them included.
 
@@ -58,11 +62,13 @@ class Results:
         draw: Callable[[Any, int], None] | None = None,
         title: Callable[[int], str] | None = None,
         write: Callable[[int, Path], None] | None = None,
+        table: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         film: Callable[[Sequence[int], Path], None] | None = None,
         speed: float | None = None,
     ) -> None:
         self.columns, self.speed = dict(columns), speed
         self._names, self._draw, self._title, self._write, self._film = tuple(names), draw, title, write, film
+        self._table = table
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is no attribute: the columns that a task of its own kind gives.
@@ -129,25 +135,35 @@ class Results:
             draw=None if draw is None else lambda axes, i: draw(axes, picked[i]),
             title=None if title is None else lambda i: title(picked[i]),
             write=None if write is None else lambda i, path: write(picked[i], path),
+            table=self._table,
             film=None if film is None else lambda numbers, path: film([picked[i] for i in numbers], path),
             speed=self.speed,
         )
 
     def to_frame(self) -> DataFrame:
-        """A pandas DataFrame, one row an item.
+        """A pandas DataFrame, one row an item; of boxes one row a box.
 
         Returns:
             Columns `label` and `probability` (of that label), then `p_<class>` for each class; or `labels`
-            and `p_<class>`; or the name of each target (`value` where it has none).
+            and `p_<class>`; or the name of each target (`value` where it has none). Of boxes `item` (its number), `label`,
+            `score`, `left`, `top`, `right`, `bottom`; of masks `share_<class>`, the share of the pixels. Maps are left out.
+
+        Raises:
+            ArgumentError: the predictions are sounds, or others that no table holds.
         """
         import pandas as pd
 
         table: dict[str, Any] = {}
-        for name, column in self.columns.items():
+        for name, column in (self.columns if self._table is None else self._table(self.columns)).items():
+            if isinstance(column, list) and any(isinstance(cell, (np.ndarray, dict)) for cell in column[:1]):
+                raise ArgumentError(
+                    f"A table holds numbers and words. {name} are none. Save a file an item, of their own kind: "
+                    ".save('hello.wav') in Python, --out hello.wav in a shell."
+                )
             if isinstance(column, np.ndarray) and column.ndim == 2:
                 if name == "probabilities" and "label" in table:
                     table["probability"] = column.max(1) if len(column) else []
-                prefix = "p_" if name == "probabilities" else "" if self._names else f"{_one(name)}_"
+                prefix = PREFIXES.get(name, "" if self._names else f"{_one(name)}_")
                 names = self._names or range(column.shape[1])
                 table.update({f"{prefix}{n}": column[:, j] for j, n in enumerate(names)})
             elif name == "values" and len(self._names) == 1:
@@ -169,7 +185,7 @@ class Results:
             The files written.
 
         Raises:
-            ArgumentError: these predictions have no form but a table.
+            ArgumentError: these predictions have no such form.
         """
         path = Path(path).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -182,7 +182,7 @@ def test_a_wrong_table_of_items_is_told(trained, capsys):
     assert main(["predict", str(trained[0]), "1", "2"]) == 2
     err = capsys.readouterr().err
     assert "A path must lead to a file" in err
-    assert "one CSV or Parquet file" in err
+    assert "Rows to predict come in one CSV, Parquet or JSON Lines file. 1 2 came" in err
 
 
 def test_help_version_and_wrong_calls_load_no_torch():

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+from fastgpu.assemble import open_data
+from fastgpu.config import Settings
 from fastgpu.errors import ArgumentError, BadItemError, DataError
 from fastgpu.figures import Figure
 from fastgpu.inputs import Input
@@ -173,6 +175,13 @@ def test_categories_are_codes_and_unseen_ones_0(frame: pd.DataFrame) -> None:
     assert batch_of(table, frame)["categories"].tolist() == [[2, 2], [1, 1], [0, 2], [2, 2]]
     row = {"age": 1, "rooms": 1, "city": "Köln", "garden": None, "sold": "2020-01-02", "more": 3}
     assert batch_of(table, row)["categories"].tolist() == [[0, 0]]
+    assert table.encode(frame).notes == ()
+    held = frame.assign(city=["Köln", "Jena", None, "Ulm"])
+    (note,) = table.encode(held).notes
+    assert note == "2 of 4 rows have a value in 'city' that was not learnt ('Köln', 'Jena'), taken as missing"
+    rows = pd.concat([frame.assign(split="train"), held.assign(split="val")]).assign(label=[0, 1] * 4)
+    data, _ = open_data(rows, Settings())
+    assert f"val: {note}" in data.notes
 
 
 def test_whole_number_categories_are_alike_as_floats() -> None:
@@ -225,6 +234,11 @@ def test_many_rows_in_any_form(frame: pd.DataFrame) -> None:
         got = batch_of(table, given)
         assert all(torch.equal(got[k], want[k]) for k in want)
     assert torch.equal(batch_of(table, frame.iloc[0])["categories"], want["categories"][:1])
+    series = {"age": pd.Series([20.0, 30.0]), "city": pd.Series(["Ulm", "Bonn"])}
+    assert torch.equal(batch_of(table, series)["categories"], want["categories"])
+    assert batch_of(table, {"age": 20.0, "city": ["Ulm", "Bonn"]})["categories"].tolist() == [[2], [1]]
+    with pytest.raises(DataError, match="The columns of a table have one length"):
+        table.as_items({"age": [20.0], "city": ["Ulm", "Bonn"]})
 
 
 def test_wrong_tables_are_named(frame: pd.DataFrame) -> None:

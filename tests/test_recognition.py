@@ -153,6 +153,8 @@ class TestBadInput:
             learn.predict((wave("abc", rate=4000), 4000))
         with pytest.raises(DataError, match="Recordings are sound files or arrays"):
             learn.predict(3)
+        with pytest.raises(DataError, match="predict needs at least one item"):
+            learn.predict([])
         assert len(learn.predict(metadata.parent / "wavs")) == 24
 
 
@@ -225,6 +227,19 @@ class TestDecoding:
         assert {k: float(m.compute()) for k, m in metrics.items()} == {"cer": pytest.approx(0.2), "wer": 0.5}
         with pytest.raises(ValueError, match="Did you mean 'wer'"):
             self.task().metric("werr")
+
+
+def test_bad_sounds_of_long_collections_are_left_out_before_training(metadata, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastgpu.inputs.audio.MEMORY_BUDGET", 0)
+    path = bad_row(metadata, tmp_path, np.zeros(RATE, np.float32))
+    settings = dict(sampling_rate=RATE, out=tmp_path, verbose=False, validation_split=None)
+    with pytest.raises(BadItemError, match=r"1 of 4 is not: .*bad.wav: silent"):
+        Learner("parakeet_ctc/tiny", path, **settings)
+    learn = Learner("parakeet_ctc/tiny", path, on_bad_item="skip", **settings)
+    assert learn.data.sizes == {"train": 3}
+    columns = learn.data.split("train").x
+    assert not columns.in_memory
+    assert columns.gather(torch.arange(3))["attention_mask"].sum(1).tolist() == columns.lengths.tolist()
 
 
 def test_long_collections_are_read_from_disk(metadata, monkeypatch):

@@ -336,6 +336,8 @@ def test_recommend(tmp_path, out):
     results = learn.predict([(4, 18), (4, 999), (77, 18)])
     assert results.known.tolist() == [True, False, False]
     assert learn.predict({"userId": 4, "movieId": 18})[0]["score"] == pytest.approx(float(results.scores[0]), rel=1e-5)
+    for given in ({"userId": pd.Series([4, 4]), "movieId": pd.Series([18, 999])}, {"userId": 4, "movieId": [18, 999]}):
+        assert learn.predict(given).known.tolist() == [True, False]
     with pytest.raises(DataError, match="A column 'movieId' is missing"):
         learn.predict({"userId": 4})
     with pytest.raises(DataError, match="Interactions are dicts"):

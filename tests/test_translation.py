@@ -253,3 +253,9 @@ def test_128_pairs_are_memorised(out):
     learn.fit(40, schedule="one_cycle")
     assert learn.evaluate()["bleu"] >= 0.97
     assert learn.predict("The dog was not blue.").texts == ["Hund war nicht blau."]
+
+
+def test_a_loader_of_tensors_is_answered():
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(8, 3), torch.arange(8)), batch_size=4)
+    with pytest.raises(ArgumentError, match="Translation is learnt from pairs of texts. Tensors of a loader came. Give a CSV"):
+        Learner(torch.nn.Linear(3, 4), loader, task="translation", verbose=False)

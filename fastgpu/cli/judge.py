@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from fastgpu.learner import Learner
+    from fastgpu.results import Results
 
 __all__ = ["evaluate", "predict"]
 
@@ -54,7 +56,8 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
 @click.command(
     epilog="\b\nExamples:\n  fastgpu predict runs/resnet18-photos new/1.jpg new/2.jpg\n"
     "  fastgpu predict runs/resnet18-photos new/ --out results.csv\n  fastgpu predict runs/mlp-houses houses.csv\n"
-    "  fastgpu predict runs/text_bag-reviews 'good from end to end'"
+    "  fastgpu predict runs/text_bag-reviews 'good from end to end'\n"
+    "  fastgpu predict runs/detector drive.mp4 --out boxes.mp4\n  fastgpu predict runs/voice 'hello' --out hello.wav"
 )
 @click.argument("model")
 @click.argument("items", nargs=-1, required=True)
@@ -68,9 +71,9 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
 def predict(ctx: click.Context, **_: Any) -> None:
     """Print what MODEL says about ITEMS, in the order given.
 
-    MODEL is a run folder (its best weights) or a saved file. ITEMS are files or folders of pictures; files of sound or of
-    sensor series; texts in quotes or a CSV file with a column of them; or one CSV or Parquet file of rows. Columns
-    p_<class> hold the probabilities.
+    MODEL is a run folder (its best weights) or a saved file. ITEMS are files or folders of pictures, of sound or of
+    sensor series; one film; texts in quotes or one file with a column of them; or one file of rows. Files of texts and
+    rows are CSV, TSV, Parquet or JSON Lines. Columns p_<class> hold the probabilities.
     """
     changes = given(ctx)
     model, items, out = changes.pop("model"), changes.pop("items"), changes.pop("out", None)
@@ -80,21 +83,19 @@ def predict(ctx: click.Context, **_: Any) -> None:
     from fastgpu.learner import Learner
 
     learn = Learner.load(model, **changes, verbose=False)
-    names, asked = _items(learn, items)
+    names, asked = learn.data.input.from_shell(items)
     results = learn.predict(asked)
     if out is not None and Path(out).suffix != ".csv":
         for file in results.save(out):
             click.echo(file)
         return
-    frame = results.to_frame()
-    # A video gives a row a frame, a long run a row a window.
-    frame.insert(0, "item", names if len(names) == len(frame) else range(len(frame)))
+    frame = _named(results, names)
     if out is not None:
         try:
             frame.to_csv(out, index=False)
         except OSError as error:
             raise RunFolderError(f"--out must be a file that can be written. {out}: {error.strerror}. Choose another.") from None
-        click.echo(f"{len(frame)} predictions in {out}")
+        click.echo(f"{len(results)} predictions in {out}")
     elif sys.stdout.isatty():
         _show(frame)
     else:
@@ -113,44 +114,14 @@ def _data_of(learn: Learner) -> str:
     raise ArgumentError(f"evaluate needs data. {name!r}, on which this model was trained, is not found from here. Give DATA.")
 
 
-def _items(learn: Learner, given: tuple[str, ...]) -> tuple[list[Any], Any]:
-    """What stands on the command line -> a name for each item, and what `predict` takes."""
-    kind = learn.data.input.kind
-    if kind == "image":
-        files = [str(file) for item in given for file in learn.data.input.as_items(item)]
-        return files, files
-    if kind in ("audio", "series"):
-        return list(given), list(given)
-    tables = [item for item in given if Path(item).suffix.lower() in (".csv", ".tsv", ".parquet", ".gz")]
-    if kind == "text" and not tables:
-        return list(given), list(given)
-    if kind == "tensors":
-        raise ArgumentError("A shell cannot give the tensors that this model takes. Use predict in Python.")
-    if len(given) != 1 or not tables:
-        raise ArgumentError(f"Rows to predict come in one CSV or Parquet file. {' '.join(given)} came. Give one such file.")
-    frame = _table(Path(given[0]))
-    if kind == "text":
-        column = _text_column(frame, given[0])
-        return frame[column].tolist(), frame[column]
-    return list(range(len(frame))), frame
-
-
-def _table(path: Path) -> DataFrame:
-    from fastgpu.data.sources.table import read_table
-
-    if not path.is_file():
-        raise ArgumentError(f"A path must lead to a file. {path} does not. Check the path.")
-    return read_table(path, [])
-
-
-def _text_column(frame: DataFrame, path: str) -> str:
-    from fastgpu.data.sources.frames import TEXT_NAMES
-
-    columns = [str(c) for c in frame.columns]
-    named = columns if len(columns) == 1 else [c for c in columns if c.lower() in TEXT_NAMES]
-    if len(named) != 1:
-        raise ArgumentError(f"A file of texts has one column, or one called text. {path} has: {', '.join(columns)}. Rename one.")
-    return named[0]
+def _named(results: Results, names: Sequence[Any]) -> DataFrame:
+    """The table of the results with the items' names; numbers where a film gives a row a frame, a long run one a window."""
+    frame = results.to_frame()
+    named = names if len(names) == len(results) else range(len(results))
+    if "item" in frame:  # several rows an item, or none
+        return frame.assign(item=[named[i] for i in frame["item"]])
+    frame.insert(0, "item", named)
+    return frame
 
 
 def _show(frame: DataFrame) -> None:

@@ -20,11 +20,13 @@ class Columns(ABC):
         lengths: `(n,)` length of each item where items differ (tokens of a text); None where they do not.
         item_bytes: about how many bytes one item takes in a batch.
         in_memory: whether `gather` is a mere copy; if not, batches are fetched ahead in a thread.
+        notes: what had to be passed over in these items, each one line, for people.
     """
 
     lengths: Tensor | None = None
     item_bytes: int = 0
     in_memory: bool = True
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...

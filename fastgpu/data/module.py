@@ -146,6 +146,7 @@ def from_raw(raw: Raw, *, input: Input, task: Task, on_bad_item: str, **settings
         if name in raw.splits:
             x, y = _encode(input, task, raw.splits[name], on_bad_item, name, notes)
             splits[name] = ColumnSplit(x, y)
+            notes += [f"{name}: {note}" for note in x.notes]
     return DataModule(
         name=raw.name, input=input, task=task, splits=splits, origin=raw.origin, notes=tuple(notes), **settings
     )

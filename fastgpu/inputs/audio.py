@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,13 +63,11 @@ class AudioInput(Input):
 
     def encode(self, items: Any) -> Columns:
         if sum(_seconds(item) for item in items) * self.sampling_rate * 2 > MEMORY_BUDGET:
-            reasons = [header(item, self.limit)[1] if isinstance(item, str) else "" for item in items]
+            # Read once, so that what is silent or breaks off is refused here, and not in the middle of a fit.
+            lengths, reasons = zip(*((0 if wave is None else len(wave), why) for wave, why in read_all(items, self.sampling_rate, self.limit)))
             _refuse_bad(items, reasons)
-            return _WavesOnDisk(items, self.sampling_rate, self.limit)
-        waves, reasons = zip(*read_all(items, self.sampling_rate, self.limit))
-        _refuse_bad(items, reasons)
-        lengths = np.fromiter(map(len, waves), np.int64, len(waves))
-        return RaggedColumns(torch.from_numpy(np.concatenate(waves)), torch.from_numpy(lengths), key="wave")
+            return _WavesOnDisk(items, self.sampling_rate, self.limit, torch.tensor(lengths))
+        return _waves(items, self.sampling_rate, self.limit)
 
     def as_items(self, given: Any) -> Any:
         """A path, a folder, `(samples, rate)`, samples at `sampling_rate`, or a list of these -> `(n,)` objects."""
@@ -80,6 +79,10 @@ class AudioInput(Input):
         if not hasattr(given, "__iter__"):
             raise DataError(f"Recordings are sound files or arrays. {type(given).__name__} came. Give a path, or (samples, rate).")
         return _objects([self._item(one) for one in given])
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        files = [file for path in given for file in self.as_items(path)]
+        return files, self.as_items(files)
 
     def _item(self, given: Any) -> Any:
         if isinstance(given, (str, Path)):
@@ -123,21 +126,29 @@ class _WavesOnDisk(Columns):
 
     in_memory = False
 
-    def __init__(self, items: Any, rate: int, limit: float) -> None:
+    def __init__(self, items: Any, rate: int, limit: float, lengths: Tensor) -> None:
         self._items, self._rate, self._limit = items, rate, limit
-        self.lengths: Tensor = torch.tensor([round(_seconds(item) * rate) for item in items])
-        self.item_bytes = int(self.lengths.float().mean()) * 3
+        self.lengths: Tensor = lengths
+        self.item_bytes = int(lengths.float().mean()) * 3
 
     def __len__(self) -> int:
         return len(self._items)
 
     def gather(self, index: Tensor) -> dict[str, Any]:
         items = [self._items[i] for i in index.tolist()]
-        waves, reasons = zip(*read_all(items, self._rate, self._limit))
-        _refuse_bad(items, reasons)
-        lengths = np.fromiter(map(len, waves), np.int64, len(waves))
-        flat = RaggedColumns(torch.from_numpy(np.concatenate(waves)), torch.from_numpy(lengths), key="wave")
-        return flat.gather(torch.arange(len(items)))
+        return _waves(items, self._rate, self._limit).gather(torch.arange(len(items)))
+
+
+def _waves(items: Any, rate: int, limit: float) -> Columns:
+    """The recordings, read.
+
+    Raises:
+        BadItemError: some cannot be used.
+    """
+    waves, reasons = zip(*read_all(items, rate, limit))
+    _refuse_bad(items, reasons)
+    lengths = np.fromiter(map(len, waves), np.int64, len(waves))
+    return RaggedColumns(torch.from_numpy(np.concatenate(waves)), torch.from_numpy(lengths), key="wave")
 
 
 def _seconds(item: Any) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from fastgpu.errors import ArgumentError
 from fastgpu.registry import Registry
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ class Input(ABC):
     @abstractmethod
     def as_items(self, given: Any) -> Any:
         """What a user handed to `predict` (one item or many, files, arrays, strings) -> items for `encode`."""
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        """What stands on a command line -> a name for each item, and the items as `as_items` gives them.
+
+        Raises:
+            ArgumentError: a shell cannot give such items.
+        """
+        raise ArgumentError("A shell cannot give the items that this model takes. Use predict in Python.")
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
+from fastgpu.inputs.shell import texts_of
 
 __all__ = ["CharacterInput"]
 
@@ -73,6 +75,10 @@ class CharacterInput(Input):
         array = np.empty(len(texts), dtype=object)
         array[:] = texts
         return array
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        texts = texts_of(given)
+        return texts, self.as_items(texts)
 
     def facts(self) -> dict[str, Any]:
         return {"kind": self.kind, "vocabulary": FIRST + len(self.characters), "pad": PAD}

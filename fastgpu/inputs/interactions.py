@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,8 @@ from fastgpu.inputs.interactions_columns import InteractionColumns, pack, unpack
 from fastgpu.inputs.interactions_preparation import Catalogue
 from fastgpu.inputs.interactions_rows import Interactions, as_ids, as_times, find_columns
 from fastgpu.inputs.interactions_sides import Sides
+from fastgpu.inputs.shell import rows_of
+from fastgpu.inputs.table_columns import as_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,8 +123,7 @@ class InteractionInput(Input):
         if isinstance(given, tuple) and len(given) == 2 and not isinstance(given[0], (tuple, list, dict)):
             given = [given]
         if isinstance(given, dict):
-            many = bool(given) and all(isinstance(v, (list, tuple, np.ndarray)) for v in given.values())
-            frame = pd.DataFrame(given if many else [given])
+            frame = as_frame(given)
         elif isinstance(given, (list, tuple)) and given and all(isinstance(row, (tuple, list)) and len(row) == 2 for row in given):
             frame = pd.DataFrame([tuple(row) for row in given], columns=pair, dtype=object)
         elif isinstance(given, pd.DataFrame) or (isinstance(given, (list, tuple)) and given and isinstance(given[0], dict)):
@@ -131,6 +133,10 @@ class InteractionInput(Input):
                 f"Interactions are dicts with {pair[0]!r} and {pair[1]!r}, pairs of them, or a DataFrame. {type(given).__name__} came."
             )
         return self._of_frame(frame.rename(columns=str))
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        frame = rows_of(given)
+        return range(len(frame)), self.as_items(frame)
 
     def _of_frame(self, frame: pd.DataFrame) -> Interactions:
         asked = {role: name for role, name in self.names.items() if name in frame.columns}

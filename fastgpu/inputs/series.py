@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -149,6 +150,9 @@ class SeriesInput(Input):
             run=np.repeat(np.arange(len(runs)), [len(each) for each in cut]),
             start=np.concatenate([each.start for each in cut]),
         )
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        return given, self.as_items(list(given))
 
     def _runs(self, given: Any, name: str) -> list[Run]:
         layout, repairs = SeriesLayout(channels=self.channels, unit=self.unit, time=self.time), Repairs()

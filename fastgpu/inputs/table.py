@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.base import INPUTS, Input, Preparation
+from fastgpu.inputs.shell import rows_of
 from fastgpu.inputs.table_columns import (
     as_finite,
     as_floats,
@@ -112,6 +114,7 @@ class TableInput(Input):
             DataError: a column is missing, holds something else than in training, or a number is infinite.
         """
         tensors: dict[str, Tensor] = {}
+        notes: tuple[str, ...] = ()
         if self.numbers:
             if isinstance(items, np.ndarray) and self._is_array():
                 self._check_width(items)
@@ -126,13 +129,15 @@ class TableInput(Input):
             frame = self._complete(items)
             codes = [codes_of(frame[name], levels) for name, levels in zip(self.categories, self.levels, strict=True)]
             tensors["categories"] = torch.from_numpy(np.stack(codes, 1))
-        return TensorColumns(tensors)
+            notes = tuple(note for name, own in zip(self.categories, codes, strict=True) if (note := _unknown(frame[name], own)))
+        columns = TensorColumns(tensors)
+        columns.notes = notes
+        return columns
 
     def as_items(self, given: Any) -> Any:
         """A dict, a 1-D array (one row); a list of dicts, a dict of lists, a 2-D array, a DataFrame (many) -> rows."""
         if isinstance(given, dict):
-            many = bool(given) and all(isinstance(v, (list, tuple, np.ndarray)) for v in given.values())
-            return self._complete(as_frame(given if many else [given]))
+            return self._complete(as_frame(given))
         if hasattr(given, "iloc"):
             # A Series is one row.
             return self._complete(as_frame(given) if given.ndim == 2 else as_frame(given.to_frame().T.infer_objects()))
@@ -142,6 +147,10 @@ class TableInput(Input):
         rows = rows[None] if rows.ndim == 1 else rows
         self._check_width(rows)
         return rows if rows.dtype.kind in "biuf" and self._is_array() else self._named(rows)
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        frame = rows_of(given)
+        return range(len(frame)), self.as_items(frame)
 
     def _is_array(self) -> bool:
         """Whether rows can stay an array of numbers."""
@@ -228,6 +237,15 @@ class _Standardize(Preparation):
         missing = scaled.isnan()
         scaled = torch.where(missing, self.filling, scaled).clamp_(-CLIP, CLIP)
         return {**x, "numbers": torch.cat((scaled, missing.index_select(1, self.gaps).to(scaled.dtype)), 1)}
+
+
+def _unknown(column: Any, codes: np.ndarray) -> str:
+    """How many cells hold a value that has no code, `""` where none does."""
+    unknown = (codes == 0) & column.notna().to_numpy()
+    if not unknown.any():
+        return ""
+    some = ", ".join(map(repr, map(str, column[unknown].unique()[:3])))
+    return f"{unknown.sum():,} of {len(codes):,} rows have a value in {column.name!r} that was not learnt ({some}), taken as missing"
 
 
 def _short(names: tuple[Any, ...]) -> str:

@@ -19,10 +19,21 @@ LEVELS = 1000
 
 
 def as_frame(given: Any) -> DataFrame:
-    """Anything that pandas takes for a table -> a DataFrame whose columns are named by strings."""
+    """Anything that pandas takes for a table -> a DataFrame whose columns are named by strings.
+
+    A dict of single values is one row; beside a list, array or Series a single value stands in every row.
+
+    Raises:
+        DataError: the columns of a dict differ in length.
+    """
     import pandas as pd
 
-    frame = given if isinstance(given, pd.DataFrame) else pd.DataFrame(given).infer_objects()
+    if isinstance(given, dict) and not any(map(pd.api.types.is_list_like, given.values())):
+        given = [given]
+    try:
+        frame = given if isinstance(given, pd.DataFrame) else pd.DataFrame(given).infer_objects()
+    except ValueError as error:
+        raise DataError(f"The columns of a table have one length. pandas says: {error}. Give as many values of each.") from None
     return frame.rename(columns=str)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
+from fastgpu.inputs.shell import texts_of
 from fastgpu.inputs.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
 
 if TYPE_CHECKING:
@@ -184,6 +185,10 @@ class TextInput(Input):
         items = np.empty(len(listed), dtype=object)
         items[:] = listed
         return items
+
+    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
+        texts = texts_of(given)
+        return texts, self.as_items(texts)
 
     def facts(self) -> dict[str, Any]:
         """Beside the sizes `"begin"` and `"end"`: tokens that a network may ask for around a text, None where there are none.

@@ -168,6 +168,10 @@ class Anomaly(Task):
             ]
         return columns
 
+    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without the maps."""
+        return {name: column for name, column in columns.items() if name != "maps"}
+
     def metric(self, name: str) -> Any:
         from fastgpu.tasks.anomaly_metrics import Alarms, AreaUnderCurve, Threshold
 

@@ -168,7 +168,7 @@ class Synthesis(Task):
         """A sound file in the format that the suffix names, 16 bits: `.wav`, `.flac`, `.ogg`."""
         soundfile = require("soundfile", need="Writing sounds")
         if path.suffix[1:].upper() not in soundfile.available_formats():
-            raise ArgumentError(f"A sound is written as .wav, .flac or .ogg. {path.name!r} came. Give such a name, or a .csv for a table.")
+            raise ArgumentError(f"A sound is written as .wav, .flac or .ogg. {path.name!r} came. Give such a name.")
         soundfile.write(str(path), columns["sounds"][index], self.sampling_rate)
 
     def describe(self) -> str:

@@ -76,7 +76,10 @@ class Translation(Task):
             DataError: a target is empty, or no text.
         """
         if not isinstance(input, TextInput):
-            raise ArgumentError("A task of translation is fitted with its texts. Give input=, the fitted TextInput.")
+            raise ArgumentError(
+                "Translation is learnt from pairs of texts. Tensors of a loader came. Give a CSV file or DataFrame with the columns "
+                "source and target, or aligned files."
+            )
         tokenizer = loaded(input.tokenizer, MAX_LENGTH)
         end = number_of(tokenizer, END)
         if end is None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import Request, count, objects, rows, split_name
+from fastgpu.data.sources.base import Request, count, objects, rows, split_names
 from fastgpu.data.sources.pictures import are_pictures
 from fastgpu.data.sources.targets import as_targets, as_texts, incomplete
 from fastgpu.errors import DataError, nearest
+from fastgpu.inputs.shell import TEXT_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "by_split_column", "read_frames"]
 
 TARGET_NAMES = ("target", "label", "class", "y")
-TEXT_NAMES = ("text", "sentence", "review", "comment", "message", "tweet", "content", "document", "question")
 PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "picture", "photo")
 
 
@@ -58,11 +58,13 @@ class _Layout:
 
 
 def by_split_column(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """A frame with a column `split` of train, val and test -> its parts; any other is all `train`."""
-    if "split" not in frame.columns:
-        return {"train": frame}
-    names = [split_name(cell) for cell in frame["split"]]
-    if None in names or "train" not in names:
+    """A frame with a column `split` of train, val and test -> its parts; any other is all `train`.
+
+    Raises:
+        DataError: that column has an odd cell among the names of splits.
+    """
+    names = split_names(frame["split"], "The table") if "split" in frame.columns else None
+    if names is None or "train" not in names:
         return {"train": frame}
     held = np.asarray(names)
     return {name: frame.drop(columns="split").loc[held == name] for name in SPLITS if name in names}

@@ -1,0 +1,47 @@
+"""What stands on a command line: texts as they are, or one file of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastgpu.errors import ArgumentError
+from fastgpu.inputs.table_files import is_table, read_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["TEXT_NAMES", "rows_of", "texts_of"]
+
+TEXT_NAMES = ("text", "sentence", "review", "comment", "message", "tweet", "content", "document", "question")
+"""Usual names of a column of texts."""
+
+
+def rows_of(given: Sequence[str]) -> DataFrame:
+    """The rows of the one file that is given.
+
+    Raises:
+        ArgumentError: it is no file of rows, is not there, or there are several.
+    """
+    if len(given) != 1 or not is_table(given[0]):
+        raise ArgumentError(f"Rows to predict come in one CSV, Parquet or JSON Lines file. {' '.join(given)} came. Give one such file.")
+    if not Path(given[0]).is_file():
+        raise ArgumentError(f"A path must lead to a file. {given[0]} does not. Check the path.")
+    return read_table(Path(given[0]), [])
+
+
+def texts_of(given: Sequence[str]) -> list[str]:
+    """The texts themselves, or those of the one file that is given.
+
+    Raises:
+        ArgumentError: a file comes with others, or it is not plain which of its columns holds the texts.
+    """
+    if not any(map(is_table, given)):
+        return list(given)
+    frame = rows_of(given)
+    columns = [str(c) for c in frame.columns]
+    named = columns if len(columns) == 1 else [c for c in columns if c.lower() in TEXT_NAMES]
+    if len(named) != 1:
+        raise ArgumentError(f"A file of texts has one column, or one called text. {given[0]} has: {', '.join(columns)}. Rename one.")
+    return frame[named[0]].tolist()
