@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -88,6 +89,7 @@ class Settings:
                 (count, getattr(self, count) is None or _whole(getattr(self, count), 1), "None or a whole number, at least 1")
                 for count in ("sampling_rate", "window", "stride", "decode_batches")
             ),
+            ("positive", self.positive is None or _number(self.positive), "None or the number from which on a rating is a like"),
             ("quantile", self.quantile is None or _share(self.quantile), "None or a share between 0 and 1"),
             ("seed", _whole(self.seed, 0), "a whole number, at least 0"),
             ("pretrained", isinstance(self.pretrained, bool) or is_auto(self.pretrained), "True, False or 'auto'"),
@@ -116,6 +118,10 @@ def _whole(value: Any, least: int) -> bool:
 
 def _positive(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _share(value: Any) -> bool:

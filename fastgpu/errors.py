@@ -64,7 +64,7 @@ class UnknownNameError(ArgumentError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
-        self.kind, self.name, self.nearest = kind, name, nearest(str(name), names)
+        self.kind, self.name, self.nearest = kind, name, nearest(name, names)
         if self.nearest:
             advice = f"Did you mean {' or '.join(repr(n) for n in self.nearest)}?"
         elif len(names) <= 12:
@@ -122,7 +122,7 @@ class NonFiniteLossError(FastGPUError):
     """The loss became NaN or infinite; the message says at which step and batch."""
 
 
-def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+def nearest(name: object, known: Iterable[str], most: int = 3) -> list[str]:
     """The registered names most like `name`, best first.
 
     Example:
@@ -130,4 +130,4 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
         'resnet18'
     """
     by_lower = {k.lower(): k for k in known}
-    return [by_lower[m] for m in difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.6)]
+    return [by_lower[m] for m in difflib.get_close_matches(str(name).lower(), by_lower, n=most, cutoff=0.6)]

@@ -212,7 +212,7 @@ def test_windows_of_a_single_run_are_not_split_at_random(out):
 def test_a_unit_in_two_splits_is_told():
     frame = runs(4)
     frame["split"] = np.where(frame.time < 20, "train", "test")
-    assert any("4 unit in all splits" in note for note in load(frame, window=5).notes)
+    assert any("4 unit in train and in test" in note for note in load(frame, window=5).notes)
 
 
 def test_constant_sensors_are_kept_and_told(out):
@@ -277,7 +277,7 @@ def test_gaps_take_the_value_before():
     [
         ({}, {"target": "labl"}, DataError, "Did you mean 'label'"),
         ({}, {"columns": {"time": "tim"}}, DataError, "Did you mean 'time'"),
-        ({}, {"columns": {"user": "unit"}}, UnknownNameError, "role of a column of series 'user'"),
+        ({}, {"columns": {"user": "unit"}}, UnknownNameError, "role in columns 'user'"),
         ({}, {"columns": {"unit": "time"}}, ArgumentError, "Unit and time are two columns"),
         ({"fault": 1}, {}, DataError, "label and fault both could be"),
         ({"label": ["a", "b"] * 60}, {}, DataError, "Give window= to cut it"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastgpu.inputs.table_columns import as_strings
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["ROLES", "Interactions", "as_ids", "as_numbers", "as_times", "find_columns", "unknown_to"]
+__all__ = ["ROLES", "Interactions", "as_ids", "as_numbers", "as_times", "find_columns", "is_id", "unknown_to"]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "user": ("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "member", "memberid", "reviewerid"),
@@ -78,7 +78,7 @@ def find_columns(columns: Iterable[object], asked: Mapping[str, str], roles: Ite
         if role not in ROLES:
             raise UnknownNameError("role in columns", role, ROLES)
     found: dict[str, str] = {}
-    by_key = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(there)}
+    by_key = {_key(column): column for column in reversed(there)}
     for role in roles:
         if role in asked:
             name = str(asked[role])
@@ -93,11 +93,29 @@ def find_columns(columns: Iterable[object], asked: Mapping[str, str], roles: Ite
     return found
 
 
+def _key(column: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", column.lower())
+
+
+def is_id(asked: Mapping[str, str]) -> Callable[[str], bool]:
+    """Whether a column of a file holds ids or titles, by its name: such are read as they stand, zeros in front and all.
+
+    Args:
+        asked: role -> column, as the user named them.
+    """
+    roles = ("user", "item", "title")
+    named = {asked[role] for role in roles if role in asked}
+    return lambda column: column in named or any(_key(column) in ROLES[role] for role in roles if role not in asked)
+
+
 def as_ids(column: Any) -> np.ndarray:
     """Ids as strings `(n,)`, whole numbers alike whether they came as int, float or text; None where one is missing."""
     import pandas as pd
 
-    values = as_strings(pd.Series(column)).to_numpy(dtype=object)
+    ids = as_strings(pd.Series(column))
+    if all(v.endswith(".0") and v[:-2].isdecimal() for v in ids.dropna()):  # whole numbers of a column with gaps, from a file
+        ids = ids.map(lambda v: v[:-2], na_action="ignore")
+    values = ids.to_numpy(dtype=object)
     return np.array([v if isinstance(v, str) and v.strip() else None for v in values], dtype=object)
 
 

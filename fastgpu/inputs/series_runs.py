@@ -74,6 +74,7 @@ def runs_of_frame(frame: Any, layout: SeriesLayout, where: str, repairs: Repairs
     order = _sortable(frame, layout.time, where) if times is not None else np.arange(len(frame), dtype=np.float64)
     parts: dict[str, np.ndarray] = {where: np.arange(len(frame))}
     if layout.unit in frame.columns:
+        _refuse_gaps(frame, layout.unit, "unit", where)
         parts = {str(unit): np.asarray(rows) for unit, rows in frame.groupby(layout.unit, sort=True).indices.items()}
     runs = []
     for name, rows in parts.items():
@@ -115,11 +116,15 @@ def _values(frame: Any, channels: Sequence[str]) -> np.ndarray:
 def _sortable(frame: Any, time: str, where: str) -> np.ndarray:
     """The column of time as float64: numbers as they are, dates as seconds."""
     column = frame[time]
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise DataError(f"Every row must have a time. {where} has none in {time!r}, row {int(np.argmax(missing))} (from 0). Fill or drop it.")
+    _refuse_gaps(frame, time, "time", where)
     dates = (time,) if kind_of(column) == "category" else None
     return numbers_of(frame, (time,), dates)[:, 0].astype(np.float64)
+
+
+def _refuse_gaps(frame: Any, column: str, role: str, where: str) -> None:
+    missing = frame[column].isna().to_numpy()
+    if missing.any():
+        raise DataError(f"Every row must have a {role}. {where} has none in {column!r}, row {int(np.argmax(missing))} (from 0). Fill or drop it.")
 
 
 def _in_order(

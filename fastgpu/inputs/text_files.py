@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,12 @@ def not_utf8(path: Path, what: str = "Text") -> DataError:
 
 
 def _bytes(path: Path, *, keep_bom: bool = False) -> bytes:
-    content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    content = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"A .gz file must be whole. {path} is not: {error}. Fetch or pack it again.") from None
     return content if keep_bom else content.removeprefix(_BOM)
 
 

@@ -74,7 +74,7 @@ def load(
         target=_columns(target),
         task=None if task == "auto" else task,
         kinds=kinds,
-        columns=dict(columns or {}),
+        columns={role: str(name) for role, name in (columns or {}).items()},
         window=window,
         stride=stride,
         image_size=_size(image_size),
@@ -83,6 +83,7 @@ def load(
     )
     for source in _sources():
         if source.recognise(data, request):
+            source.check(request)
             try:
                 return source.load(data, request)
             except PermissionError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastgpu.data.raw import Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
-from fastgpu.data.sources.pairs import pairs, raw_pairs
+from fastgpu.data.sources.pairs import ROLES, pairs, raw_pairs
 from fastgpu.errors import DataError
 from fastgpu.inputs.table_files import is_table
 from fastgpu.inputs.text_files import read_lines
@@ -42,7 +42,7 @@ def _two_files(data: Any) -> tuple[Path, Path] | None:
 
 
 def _in_folder(data: Any) -> dict[str, dict[str, Path]]:
-    """Split -> language -> file, for a folder that holds `train` in exactly two languages; else empty."""
+    """Split -> language -> file, for a folder that holds `train` in two languages or more; else empty."""
     folder = as_path(data)
     if folder is None or not folder.is_dir():
         return {}
@@ -51,16 +51,14 @@ def _in_folder(data: Any) -> dict[str, dict[str, Path]]:
         split, language = split_name(file.stem), file.suffix
         if split and language and not is_table(file.name) and language.lower() not in _NO_TEXT:
             found.setdefault(split, {})[language[1:]] = file
-    languages = sorted(found.get("train", {}))
-    if len(languages) != 2:
-        return {}
-    return {split: files for split, files in found.items() if sorted(files) == languages}
+    return found if len(found.get("train", {})) > 1 else {}
 
 
 def _recognise(data: Any, request: Request) -> bool:
     if request.task != "translation" and "text" not in request.kinds:
         return False
-    return _two_files(data) is not None or bool(_in_folder(data))
+    languages = len(_in_folder(data).get("train", {}))
+    return _two_files(data) is not None or languages == 2 or (languages > 2 and request.task == "translation")
 
 
 def _load(data: Any, request: Request) -> Raw:
@@ -72,7 +70,13 @@ def _load(data: Any, request: Request) -> Raw:
         return raw_pairs(name, {"train": read_aligned(*two, request, notes)}, origin=f"{two[0]} with {two[1]}", notes=notes)
     files = _in_folder(data)
     source, target = _direction(sorted(files["train"]), request, notes)
-    splits = {split: read_aligned(each[source], each[target], request, notes) for split, each in files.items()}
+    splits: dict[str, Items] = {}
+    for split, each in files.items():
+        lacking = [language for language in (source, target) if language not in each]
+        if lacking:
+            notes.append(f"{split} left out: it has no file in {' and '.join(lacking)}")
+        else:
+            splits[split] = read_aligned(each[source], each[target], request, notes)
     folder = Path(data).expanduser()
     return raw_pairs(folder.resolve().name, splits, origin=str(folder), notes=notes)
 
@@ -83,8 +87,15 @@ def _direction(languages: list[str], request: Request, notes: list[str]) -> tupl
     for name in asked.values():
         if name not in languages:
             raise DataError(f"columns names the languages of the files. {name!r} came; there are {' and '.join(languages)}. Name these.")
+    if len(languages) > 2 and len(asked) < 2:
+        raise DataError(
+            f"Aligned files are a text and its translation. There are {len(languages)} languages, {', '.join(languages)}. "
+            f"Say which with columns={{'source': '{languages[0]}', 'target': '{languages[1]}'}}."
+        )
+    if len({*asked.values()}) < len(asked):
+        raise DataError(f"Source and target are two languages. {asked['source']!r} came for both. Name two.")
     source = asked.get("source") or next(each for each in languages if each != asked.get("target"))
-    target = next(each for each in languages if each != source)
+    target = asked.get("target") or next(each for each in languages if each != source)
     if not asked:
         notes.append(f"translation from {source} into {target}; columns={{'source': '{target}', 'target': '{source}'}} turns it round")
     return source, target
@@ -96,5 +107,6 @@ SOURCES.register("aligned_files")(
         form="for translation ('train.en', 'train.de'), two files aligned line by line, or the path of a folder that holds such",
         recognise=_recognise,
         load=_load,
+        roles=ROLES,
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.arrays import pairs_of
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file
 from fastgpu.data.sources.frames import by_split_column
 from fastgpu.data.sources.series_roles import LABEL_NAMES
 from fastgpu.data.sources.targets import as_targets
@@ -32,8 +32,8 @@ def _recognise(data: Any, request: Request) -> bool:
     return pairs is not None and all(getattr(x, "ndim", 0) == 2 for x, _ in pairs.values())
 
 
-def _splits(folder: Path) -> dict[str | None, Path]:
-    return {split_name(f.name.split(".")[0]): f for f in sorted(folder.iterdir()) if f.is_file() and is_table(f.name)}
+def _splits(folder: Path) -> dict[str, Path]:
+    return one_each((f for f in folder.iterdir() if f.is_file() and is_table(f.name)), split_file)
 
 
 def _load(data: Any, request: Request) -> Raw:
@@ -50,10 +50,11 @@ def _load(data: Any, request: Request) -> Raw:
     else:
         path = Path(data).expanduser()
         name, words = path.resolve().name.split(".")[0], str(path)
+        labels = request.may_be_target(LABEL_NAMES)
         if path.is_file():
-            frames = by_split_column(read_table(path, notes))
+            frames = by_split_column(read_table(path, notes, labels=labels))
         else:
-            frames = {split: read_table(file, notes) for split, file in _splits(path).items() if split is not None}
+            frames = {split: read_table(file, notes, labels=labels) for split, file in _splits(path).items()}
     frames = {split: frame.rename(columns=str).reset_index(drop=True) for split, frame in frames.items()}
     target = _target({c for frame in frames.values() for c in frame.columns}, request, words)
     splits = {split: _items(frames[split], target, split) for split in SPLITS if split in frames}

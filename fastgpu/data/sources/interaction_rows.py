@@ -14,40 +14,55 @@ from fastgpu.inputs.interactions_rows import ROLES, Interactions, as_ids, as_num
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_rows"]
+__all__ = ["find_roles", "read_rows"]
+
+
+def find_roles(frame: pd.DataFrame, request: Request, where: str) -> dict[str, str]:
+    """Which columns are user, item, rating, time and title.
+
+    Raises:
+        DataError: there is no column of users or of items, or one that was asked for is not there.
+    """
+    if len(request.target) > 1:
+        raise DataError(f"Ranking has one target column, of ratings or clicks. {', '.join(request.target)} came. Name one.")
+    asked = {**request.columns, **({"rating": request.target[0]} if request.target else {})}
+    columns = [str(column) for column in frame.columns]
+    found = find_columns(columns, asked, ROLES, where)
+    for role in ("user", "item"):
+        if role not in found:
+            raise DataError(
+                f"Interactions need a column of {role}s, usually {role} or {role}_id. {where} has {', '.join(columns)}. "
+                f"Say which with columns={{'{role}': ...}}."
+            )
+    return found
 
 
 def read_rows(
-    frame: pd.DataFrame, request: Request, where: str, sides: Mapping[str, pd.DataFrame], notes: list[str]
-) -> tuple[Interactions, np.ndarray, str]:
+    frame: pd.DataFrame, found: Mapping[str, str], request: Request, where: str, sides: Mapping[str, pd.DataFrame], notes: list[str]
+) -> tuple[Interactions, np.ndarray]:
     """Read users, items, ratings and times, and which other columns belong to users or items.
 
     A pair of user and item that comes more than once counts by its latest row. Without a rating or click each row is a like, 1.
 
     Args:
         frame: the interactions.
-        request: what the user asked for: `columns`, `target`, `on_bad_item`.
+        found: what a column is -> its name, as `find_roles` found them in the training rows.
+        request: what the user asked for: `on_bad_item`.
         where: the frame in words.
         sides: `"user"`, `"item"` -> table of features by id, where there is one.
         notes: takes what was decided.
 
     Returns:
-        The rows, ratings `(n,)` float64, and the name of the rating column, `""` where there is none.
+        The rows, and ratings `(n,)` float64.
 
     Raises:
         DataError: a column is missing; an id, rating or time is missing or no such thing, and bad rows are not left out.
     """
     frame = frame.rename(columns=str).reset_index(drop=True)
-    if len(request.target) > 1:
-        raise DataError(f"Ranking has one target column, of ratings or clicks. {', '.join(request.target)} came. Name one.")
-    asked = {**request.columns, **({"rating": request.target[0]} if request.target else {})}
-    found = find_columns(frame.columns, asked, ROLES, where)
-    for role in ("user", "item"):
-        if role not in found:
-            raise DataError(
-                f"Interactions need a column of {role}s, usually {role} or {role}_id. {where} has {', '.join(frame.columns)}. "
-                f"Say which with columns={{'{role}': ...}}."
-            )
+    lacking = [found[role] for role in ("user", "item") if found[role] not in frame.columns]
+    if lacking:
+        raise DataError(f"All splits must have the same columns. {where} lacks {', '.join(lacking)}. Add them.")
+    found = {role: name for role, name in found.items() if name in frame.columns}  # rows without a time come after all others
     missing: Any = None
     user, item = as_ids(frame[found["user"]]), as_ids(frame[found["item"]])
     rating = as_numbers(frame[found["rating"]]) if "rating" in found else np.ones(len(frame))
@@ -71,7 +86,7 @@ def read_rows(
         tables[side] = table if side not in tables else table.join(tables[side], how="outer", rsuffix="_here")
     names = {role: found[role] for role in ("user", "item", "time") if role in found}
     x = Interactions(user[keep], item[keep], time[keep], names, tables.get("user"), tables.get("item"))
-    return x, rating[keep], found.get("rating", "")
+    return x, rating[keep]
 
 
 def _usable(frame: pd.DataFrame, bad: Mapping[str, np.ndarray], request: Request, where: str, notes: list[str]) -> np.ndarray:
@@ -109,10 +124,15 @@ def _own_sides(
     frame: pd.DataFrame, found: Mapping[str, str], user: np.ndarray, item: np.ndarray, where: str, notes: list[str]
 ) -> dict[str, Any]:
     """The other columns, by what they belong to: one value a user, or one value an item; others are left out."""
+    from pandas.api.types import is_hashable
+
     sides: dict[str, dict[str, Any]] = {"user": {}, "item": {}}
     left_out = []
     for name in [c for c in frame.columns if c not in [found.get(r) for r in ("user", "item", "rating", "time")]]:
         column = frame[name]
+        if not column.map(is_hashable).all():  # lists and dicts, which JSON lines may hold
+            left_out.append(name)
+            continue
         owner = next((s for s, ids in (("item", item), ("user", user)) if _one_each(column, ids)), None)
         if owner is None:
             left_out.append(name)
@@ -120,7 +140,7 @@ def _own_sides(
             ids = user if owner == "user" else item
             sides[owner]["title" if name == found.get("title") and owner == "item" else name] = column.groupby(ids).first()
     if left_out:
-        notes.append(f"{where}: not used, since they belong neither to a user nor to an item: {', '.join(left_out)}")
+        notes.append(f"{where}: not used, since they hold lists, or belong neither to a user nor to an item: {', '.join(left_out)}")
     import pandas as pd
 
     return {side: pd.DataFrame(columns) for side, columns in sides.items() if columns}

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file, split_name
 from fastgpu.data.sources.frames import by_split_column
-from fastgpu.data.sources.interaction_rows import read_rows
-from fastgpu.data.sources.table import read_table
+from fastgpu.data.sources.interaction_rows import find_roles, read_rows
 from fastgpu.errors import DataError
-from fastgpu.inputs.interactions_rows import as_ids, find_columns, unknown_to
+from fastgpu.inputs.interactions_rows import ROLES, as_ids, find_columns, is_id, unknown_to
+from fastgpu.inputs.table_files import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__: list[str] = []
 
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 MAIN = ("train", "ratings", "interactions", "clicks", "events")
 SIDE_FILES = {"user": ("users", "user", "customers"), "item": ("items", "item", "movies", "products", "books", "articles")}
 """Whose features a table beside holds -> its usual names, without the ending."""
@@ -54,7 +55,7 @@ def _main_file(folder: Path) -> Path | None:
         if len(inter) > 1 and len(trains) != 1:
             raise DataError(f"A folder holds one .inter file. {folder} has {', '.join(f.name for f in inter)}. Give the path of one.")
         return (trains or inter)[0]
-    tables = {_stem(file): file for file in files if file.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet"))}
+    tables = one_each((file for file in files if file.name.lower().endswith(TABLES)), lambda file: _stem(file) if _stem(file) in MAIN else None)
     return next((tables[name] for name in MAIN if name in tables), None)
 
 
@@ -91,7 +92,7 @@ def _read_atomic(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _open(path: Path) -> _Files:
+def _open(path: Path, request: Request) -> _Files:
     main = path if path.is_file() else _main_file(path)
     if main is None:
         raise DataError(f"A folder of interactions holds a .inter file or {MAIN[0]}.csv. {path} does not. Name the file.")
@@ -104,14 +105,17 @@ def _open(path: Path) -> _Files:
         sides = {side: _read_atomic(file) for side, file in beside.items() if file.is_file()}
         notes += [f"{side}s: features from {beside[side].name}" for side in sides]
         return _Files(name=base, words=str(main), frames=frames, sides=sides, notes=tuple(notes))
-    frames = by_split_column(read_table(main, notes))
-    others = {_stem(file): file for file in sorted(main.parent.iterdir()) if file.is_file() and file != main}
+    strings = is_id(request.columns)
+    frames = by_split_column(read_table(main, notes, strings=strings))
+    others = [file for file in main.parent.iterdir() if file.is_file() and file != main and file.name.lower().endswith(TABLES)]
     if path.is_dir():
-        frames = {**frames, **{split: read_table(others[n], notes) for n in others if (split := split_name(n)) in SPLITS[1:]}}
+        held = one_each((file for file in others if split_file(file) in SPLITS[1:]), split_file)
+        frames = {**frames, **{split: read_table(file, notes, strings=strings) for split, file in held.items()}}
     for side, names in SIDE_FILES.items():
-        file = next((others[n] for n in names if n in others and others[n].suffix.lower() in (".csv", ".tsv", ".parquet")), None)
+        beside = one_each((file for file in others if _stem(file) in names), _stem)
+        file = next((beside[name] for name in names if name in beside), None)
         if file is not None:
-            sides[side] = read_table(file, notes)
+            sides[side] = read_table(file, notes, strings=lambda name: strings(name) or name == "id")
             notes.append(f"{side}s: features from {file.name}")
     name = path.resolve().name if path.is_dir() else _stem(main)
     return _Files(name=name, words=str(path), frames=frames, sides=sides, notes=tuple(notes))
@@ -127,15 +131,20 @@ def _atomic_splits(main: Path) -> dict[str, Path]:
 
 def _load(data: Any, request: Request) -> Raw:
     if isinstance(data, (str, os.PathLike)):
-        files = _open(Path(data).expanduser())
+        files = _open(Path(data).expanduser(), request)
     else:
         files = _Files(name="table", words="the DataFrame", frames=by_split_column(data))
     notes = list(files.notes)
     sides = {side: _by_id(frame, side, request, files.name) for side, frame in files.sides.items()}
     splits: dict[str, Items] = {}
-    target = ""
+    found = find_roles(files.frames["train"], request, f"train of {files.name}")
+    target = found.get("rating", "")
     for split in (name for name in SPLITS if name in files.frames):
-        rows, y, target = read_rows(files.frames[split], request, f"{split} of {files.name}", sides, notes)
+        frame = files.frames[split].rename(columns=str)
+        if target and target not in frame.columns:
+            notes.append(f"{split} left out: it has no column {target!r}")
+            continue
+        rows, y = read_rows(frame, found, request, f"{split} of {files.name}", sides, notes)
         splits[split] = Items(rows, y)
         if split != "train":
             notes += unknown_to(splits["train"].x, rows, split)
@@ -164,5 +173,6 @@ SOURCES.register("interactions")(
         form="for ranking, a table with columns user, item, rating or click, time; RecBole's .inter file or its folder",
         recognise=_recognise,
         load=_load,
+        roles=tuple(ROLES),
     )
 )

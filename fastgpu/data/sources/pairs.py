@@ -11,7 +11,11 @@ from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import Request, count, objects
 from fastgpu.errors import DataError
 
-__all__ = ["pairs", "raw_pairs"]
+__all__ = ["ROLES", "pairs", "raw_pairs"]
+
+
+ROLES = ("source", "target")
+"""What `columns=` may name."""
 
 
 def pairs(

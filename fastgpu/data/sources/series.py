@@ -10,10 +10,10 @@ import numpy as np
 
 from fastgpu.data.raw import Raw
 from fastgpu.data.sources.arrays import pairs_of
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file, split_name
 from fastgpu.data.sources.frames import by_split_column
 from fastgpu.data.sources.series_parts import Part, as_raw, part_of_frame
-from fastgpu.data.sources.series_roles import Roles, find_roles, has_roles
+from fastgpu.data.sources.series_roles import LABEL_NAMES, ROLES, Roles, find_roles, has_roles
 from fastgpu.data.sources.targets import as_targets
 from fastgpu.errors import ArgumentError, BadItemError, DataError
 from fastgpu.inputs.series_items import SeriesLayout
@@ -73,17 +73,19 @@ def _load(data: Any, request: Request) -> Raw:
         request.refuse_target("a .ts file")
         return _of_ts(path, request, repairs)
     notes: list[str] = []
+    labels = request.may_be_target(LABEL_NAMES)
     if path.is_file():
-        frames = by_split_column(read_table(path, notes))
+        frames = by_split_column(read_table(path, notes, labels=labels))
         return _of_frames(frames, request, repairs, path.name.split(".")[0], str(path), notes)
-    splits = {split_name(f.name.split(".")[0]): f for f in sorted(path.iterdir()) if f.is_file() and is_table(f.name)}
+    splits = one_each((f for f in path.iterdir() if f.is_file() and is_table(f.name)), split_file)
     if "train" in splits:
-        frames = {split: read_table(file, notes) for split, file in splits.items() if split is not None}
+        frames = {split: read_table(file, notes, labels=labels) for split, file in splits.items()}
         return _of_frames(frames, request, repairs, path.resolve().name, str(path), notes)
     return _of_folder(path, request, repairs)
 
 
 def _of_frames(frames: dict[str, Any], request: Request, repairs: Repairs, name: str, words: str, notes: list[str]) -> Raw:
+    frames = {split: frame.rename(columns=str) for split, frame in frames.items()}
     roles = find_roles(frames["train"], request, words)
     parts: Parts = {}
     for split, frame in frames.items():
@@ -98,11 +100,13 @@ def _of_frames(frames: dict[str, Any], request: Request, repairs: Repairs, name:
 
 
 def _shared_units(parts: Parts, roles: Roles) -> list[str]:
-    names = [{run.name for run in part.runs} for part in parts.values()]
-    shared = sorted(set.intersection(*names)) if len(names) > 1 else []
-    if not shared:
-        return []
-    return [f"{len(shared)} {roles.layout.unit} in all splits, for example {shared[0]}: these must be other runs, or what is learnt leaks"]
+    names = {split: {run.name for run in part.runs} for split, part in parts.items()}
+    shared = {split: sorted(names[split] & names["train"]) for split in names if split != "train"}
+    return [
+        f"{len(units)} {roles.layout.unit} in train and in {split}, for example {units[0]}: these must be other runs, or what is learnt leaks"
+        for split, units in shared.items()
+        if units
+    ]
 
 
 def _of_folder(folder: Path, request: Request, repairs: Repairs) -> Raw:
@@ -123,14 +127,15 @@ def _of_folder(folder: Path, request: Request, repairs: Repairs) -> Raw:
             )
     notes: list[str] = []
     files = next(files for files in found["train"].values() if files)
-    roles = find_roles(read_table(files[0], notes), request, str(files[0]), labelled=bool(classes))
+    labels = request.may_be_target(LABEL_NAMES)
+    roles = find_roles(read_table(files[0], notes, labels=labels), request, str(files[0]), labelled=bool(classes))
     parts: Parts = {}
     for split, by_class in found.items():
         parts[split] = Part()
         for name, files in by_class.items():
             for file in files:
                 shown = file.relative_to(folder).as_posix()
-                part = part_of_frame(read_table(file, notes), roles, shown, repairs)
+                part = part_of_frame(read_table(file, notes, labels=labels), roles, shown, repairs)
                 parts[split].add(part, name)
     settled = dict.fromkeys([*notes, *roles.notes])
     return as_raw(parts, roles, request, repairs, name=folder.resolve().name, origin=str(folder), notes=list(settled))
@@ -206,5 +211,7 @@ SOURCES.register("series")(
         form="sensor series: a folder with one folder a class and a file a run, a table with unit and time, a .ts file, arrays (n, steps, channels)",
         recognise=_recognise,
         load=_load,
+        roles=ROLES,
+        windows=True,
     )
 )

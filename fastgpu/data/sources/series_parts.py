@@ -11,7 +11,7 @@ from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import Request, rows
 from fastgpu.data.sources.series_roles import Roles
 from fastgpu.data.sources.targets import as_targets, incomplete
-from fastgpu.errors import DataError
+from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.series import constant_channels
 from fastgpu.inputs.series_items import Run, SeriesItems
 from fastgpu.inputs.series_runs import Repairs, runs_of_frame
@@ -34,6 +34,12 @@ class Part:
 
 def part_of_frame(frame: Any, roles: Roles, where: str, repairs: Repairs) -> Part:
     """The runs of a table, with the label of each step."""
+    lacking = [name for name in roles.targets if name not in frame.columns]
+    if lacking:
+        near = nearest(lacking[0], frame.columns)
+        advice = f"Is it {near[0]!r}?" if near else "Add it, or leave the run out with on_bad_item='skip'."
+        repairs.refuse(f"All runs must have the same targets. {where} lacks {', '.join(map(repr, lacking))}. {advice}", where)
+        return Part()
     runs = runs_of_frame(frame, roles.layout, where, repairs)
     if not roles.targets:
         return Part(runs, [None] * len(runs))

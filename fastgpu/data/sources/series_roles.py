@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastgpu.data.sources.base import Request
-from fastgpu.errors import ArgumentError, DataError, UnknownNameError, nearest
+from fastgpu.errors import ArgumentError, DataError, nearest
 from fastgpu.inputs.series_items import SeriesLayout
 from fastgpu.inputs.table_columns import kind_of
 
-__all__ = ["LABEL_NAMES", "Roles", "find_roles", "has_roles"]
+__all__ = ["LABEL_NAMES", "ROLES", "Roles", "find_roles", "has_roles"]
+
+ROLES = ("unit", "time")
+"""What `columns=` may name."""
 
 UNIT_NAMES = ("unit", "unit_id", "run", "run_id", "machine", "machine_id", "engine", "engine_id", "episode", "series_id")
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "cycle", "step", "t")
@@ -53,13 +56,9 @@ def find_roles(frame: Any, request: Request, words: str, *, labelled: bool = Fal
         labelled: whether targets come from elsewhere: from the names of folders.
 
     Raises:
-        UnknownNameError: `columns` has another role than unit and time.
         DataError: a column is not there, several could be the target, or no column holds numbers.
     """
     columns = [str(c) for c in frame.columns]
-    for role in request.columns:
-        if role not in ("unit", "time"):
-            raise UnknownNameError("role of a column of series", role, ("unit", "time"))
     unit = _named(columns, request.columns.get("unit"), UNIT_NAMES, words)
     time = _named(columns, request.columns.get("time"), TIME_NAMES, words)
     if unit and unit == time:

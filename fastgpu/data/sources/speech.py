@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, split_name
-from fastgpu.data.sources.speech_rows import Row, is_ljspeech, is_nemo, ljspeech_rows, nemo_rows, table_rows
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, one_each, split_name
+from fastgpu.data.sources.speech_rows import ROLES, Row, is_ljspeech, is_nemo, ljspeech_rows, nemo_rows, table_rows
 from fastgpu.data.sources.table import read_table
 from fastgpu.errors import DataError
 from fastgpu.inputs.waves import Sound, header
@@ -82,10 +82,11 @@ def _rows(path: Path, request: Request, notes: list[str]) -> list[Row]:
         return _file_rows(path, "train", request, notes)
     if (path / "metadata.csv").is_file():
         return _file_rows(path / "metadata.csv", "train", request, notes)
-    files = {split_name(re.split(r"[._-]", f.name)[0]): f for f in sorted(path.iterdir()) if f.suffix in (".json", ".jsonl", ".csv", ".tsv")}
+    lists = (f for f in path.iterdir() if f.suffix in (".json", ".jsonl", ".csv", ".tsv"))
+    files = one_each(lists, lambda file: split_name(re.split(r"[._-]", file.name)[0]))
     if "train" not in files:
         raise DataError(f"A folder of recordings has a list: metadata.csv, or train.jsonl, val.jsonl. {path} has none. Give the list, {_FORMS}.")
-    return [row for split, file in files.items() if split for row in _file_rows(file, split, request, notes)]
+    return [row for split, file in files.items() for row in _file_rows(file, split, request, notes)]
 
 
 def _file_rows(path: Path, split: str, request: Request, notes: list[str]) -> list[Row]:
@@ -95,7 +96,7 @@ def _file_rows(path: Path, split: str, request: Request, notes: list[str]) -> li
         return nemo_rows(path, split)
     if path.suffix in (".json", ".jsonl"):
         raise DataError(f"A list of recordings is {_FORMS}. The first row of {path} has no audio_filepath. Add it.")
-    return table_rows(read_table(path, notes), request.columns, path.parent, path.name, split)
+    return table_rows(read_table(path, notes, strings=True), request.columns, path.parent, path.name, split)
 
 
 def _usable(rows: list[Row], task: str, skip: bool, notes: list[str]) -> tuple[list[Row], list[Sound]]:
@@ -157,5 +158,5 @@ def _items(rows: list[Row], task: str) -> Items:
 
 
 SOURCES.register("speech")(
-    Source(order=25, form=f"recordings with transcripts: {_FORMS}", recognise=_recognise, load=_load)
+    Source(order=25, form=f"recordings with transcripts: {_FORMS}", recognise=_recognise, load=_load, roles=ROLES)
 )

@@ -9,15 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastgpu.data.sources.base import split_name
+from fastgpu.data.sources.base import split_names
 from fastgpu.errors import DataError, nearest
 
-__all__ = ["Row", "is_ljspeech", "is_nemo", "ljspeech_rows", "nemo_rows", "table_rows"]
+__all__ = ["ROLES", "Row", "is_ljspeech", "is_nemo", "ljspeech_rows", "nemo_rows", "table_rows"]
 
 FOLDERS = ("", "wavs", "wav", "clips", "audio")
 """Where sounds may lie beside their list."""
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+ROLES = ("path", "text", "speaker")
+"""What `columns=` may name."""
 
 PATHS = ("audio_filepath", "path", "file", "filename", "file_name", "filepath", "audio", "wav", "sound")
 TEXTS = ("text", "sentence", "transcript", "transcription", "normalized_text")
@@ -116,12 +119,12 @@ def table_rows(frame: Any, named: Mapping[str, str], base: Path | None, words: s
     frame = frame.rename(columns=str)
     columns = {role: _column(frame, role, usual, named, words) for role, usual in (("path", PATHS), ("text", TEXTS), ("speaker", SPEAKERS))}
     cells = {role: frame[name].fillna("").astype(str).tolist() for role, name in columns.items() if name}
-    splits = [split_name(cell) or split for cell in frame["split"]] if "split" in frame.columns else [split] * len(frame)
+    first = 2 if base else 0  # of a file row 1 is the header; rows of a frame count from 0
+    splits = (split_names(frame["split"], words, first) if "split" in frame.columns else None) or [split] * len(frame)
     speakers = cells.get("speaker", [""] * len(frame))
     return [
         Row(f"{words} row {i}", _found(base or Path(), path) if path else "", text, speaker, part)
-        # Of a file row 1 is the header; rows of a frame count from 0.
-        for i, (path, text, speaker, part) in enumerate(zip(cells["path"], cells["text"], speakers, splits), 2 if base else 0)
+        for i, (path, text, speaker, part) in enumerate(zip(cells["path"], cells["text"], speakers, splits), first)
     ]
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgpu.data.raw import Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
-from fastgpu.data.sources.frames import Origin, by_split_column, read_frames
-from fastgpu.errors import DataError
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file
+from fastgpu.data.sources.frames import TARGET_NAMES, TEXT_NAMES, Origin, by_split_column, read_frames
 from fastgpu.inputs.table_files import is_table, read_table
 
 __all__ = ["read_table"]
@@ -17,13 +16,7 @@ __all__ = ["read_table"]
 
 def _files(folder: Path) -> dict[str, Path]:
     """Split -> its file, for a folder that holds `train.csv` and perhaps others."""
-    found: dict[str, Path] = {}
-    for file in sorted(f for f in folder.iterdir() if f.is_file() and is_table(f.name)):
-        split = split_name(file.name.split(".")[0])
-        if split in found:
-            raise DataError(f"A split is one file. {folder} holds both {found[split].name} and {file.name}. Remove one.")
-        if split is not None:
-            found[split] = file
+    found = one_each((f for f in folder.iterdir() if f.is_file() and is_table(f.name)), split_file)
     return found if "train" in found else {}
 
 
@@ -35,7 +28,7 @@ def _recognise(data: Any, request: Request) -> bool:
 
 
 def _is_train(file: Path) -> bool:
-    return is_table(file.name) and split_name(file.name.split(".")[0]) == "train" and file.is_file()
+    return is_table(file.name) and split_file(file) == "train" and file.is_file()
 
 
 def _load(data: Any, request: Request) -> Raw:
@@ -43,11 +36,12 @@ def _load(data: Any, request: Request) -> Raw:
         return read_frames(by_split_column(data), request, Origin(name="table", words="the DataFrame"))
     path = Path(data).expanduser()
     notes: list[str] = []
+    labels = request.may_be_target((*TARGET_NAMES, *TEXT_NAMES))
     if path.is_dir():
-        frames = {split: read_table(file, notes) for split, file in _files(path).items()}
+        frames = {split: read_table(file, notes, labels=labels) for split, file in _files(path).items()}
         base, name = path, path.resolve().name
     else:
-        frames = by_split_column(read_table(path, notes))
+        frames = by_split_column(read_table(path, notes, labels=labels))
         base, name = path.parent, path.name.split(".")[0]
     return read_frames(frames, request, Origin(name=name, words=str(path), base=base, notes=tuple(notes)))
 

@@ -98,12 +98,12 @@ def as_texts(values: Any, where: str = "x") -> np.ndarray:
     """Texts as an object array of strings `(n,)`; numbers among them become their digits.
 
     Raises:
-        DataError: a text is missing (None or NaN).
+        DataError: a text is missing (None or NaN), or has nothing in it.
     """
     import pandas as pd
 
     texts = plain(values).astype(object)
-    lacking = np.asarray(pd.isna(texts))
+    lacking = np.asarray(pd.isna(texts)) | np.array([isinstance(text, str) and not text.strip() for text in texts], dtype=bool)
     if lacking.any():
         raise DataError(
             f"Every item must have a text. {lacking.sum():,} of {len(texts):,} in {where} have none: {rows(lacking)} (from 0). "

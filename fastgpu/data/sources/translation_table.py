@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.data.raw import Raw
-from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
+from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file
 from fastgpu.data.sources.frames import by_split_column
-from fastgpu.data.sources.pairs import pairs, raw_pairs
+from fastgpu.data.sources.pairs import ROLES, pairs, raw_pairs
 from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.table_files import is_table, read_table
 
@@ -25,13 +25,9 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 
 
 def _read(path: Path, request: Request, notes: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = read_table(path, notes)
-    name = path.name.lower()
-    if name.endswith((".tsv", ".tsv.gz", ".csv", ".csv.gz")) and not _is_header(list(frame.columns), request):
+    frame = read_table(path, notes, strings=True, header=lambda cells: _is_header(cells, request))
+    if 0 in frame.columns:
         notes.append(f"{path.name}: the first row taken for a pair, its cells are no usual names of columns")
-        frame = pd.read_csv(path, sep="\t" if ".tsv" in name else ",", header=None)
     return frame
 
 
@@ -68,7 +64,9 @@ def _columns(frame: pd.DataFrame, request: Request, words: str, notes: list[str]
         found = [name for name in names if name.lower() in usual[role] and name not in asked.values()]
         if role not in asked and found:
             asked[role] = found[0]
-    left = [name for name in names if name not in asked.values() and frame[names[name]].map(lambda v: isinstance(v, str)).any()]
+    strings = [name for name in names if name not in asked.values() and frame[names[name]].map(lambda v: isinstance(v, str)).any()]
+    texts = [name for name in strings if not _numbers(frame[names[name]])]
+    left = texts if len(asked) + len(texts) > 1 else strings
     for role in ("source", "target"):
         if role not in asked and left:
             asked[role] = left.pop(0)
@@ -81,19 +79,23 @@ def _columns(frame: pd.DataFrame, request: Request, words: str, notes: list[str]
     return names[asked["source"]], names[asked["target"]]
 
 
+def _numbers(column: Any) -> bool:
+    """Whether a column of strings holds numbers alone: of rows, most likely."""
+    import pandas as pd
+
+    numbers: Any = pd.to_numeric(column.dropna(), errors="coerce")
+    return bool(numbers.notna().all())
+
+
 def _frames(data: Any, request: Request, notes: list[str]) -> tuple[dict[str, pd.DataFrame], str, str]:
     """Split -> frame, a short name, and where they come from."""
     if not isinstance(data, (str, os.PathLike)):
         return by_split_column(data), "table", "the DataFrame"
     path = Path(data).expanduser()
     if path.is_dir():
-        files = {str(split_name(f.name.split(".")[0])): f for f in sorted(path.iterdir()) if _is_split(f)}
+        files = one_each((f for f in path.iterdir() if f.is_file() and is_table(f.name)), split_file)
         return {split: _read(file, request, notes) for split, file in files.items()}, path.resolve().name, str(path)
     return by_split_column(_read(path, request, notes)), path.name.split(".")[0], str(path)
-
-
-def _is_split(file: Path) -> bool:
-    return is_table(file.name) and split_name(file.name.split(".")[0]) is not None and file.is_file()
 
 
 def _recognise(data: Any, request: Request) -> bool:
@@ -103,7 +105,7 @@ def _recognise(data: Any, request: Request) -> bool:
         path = as_path(data)
         if path is None or path.is_file():
             return path is not None and is_table(path.name)
-        return any(_is_split(f) and split_name(f.name.split(".")[0]) == "train" for f in path.iterdir())
+        return any(split_file(f) == "train" and is_table(f.name) and f.is_file() for f in path.iterdir())
     return type(data).__name__ == "DataFrame" and hasattr(data, "iloc")
 
 
@@ -130,5 +132,6 @@ SOURCES.register("translation_table")(
         form="for translation a CSV, TSV, JSONL or Parquet file, or a DataFrame, with the columns source and target",
         recognise=_recognise,
         load=_load,
+        roles=ROLES,
     )
 )
