@@ -8,13 +8,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from spoken_tones import RATE, wave
 
 from fastgpu.config import Settings
 from fastgpu.data.raw import Raw
 from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, BadItemError, DataError, UnknownNameError
+from fastgpu.inputs.interactions import InteractionInput
 from fastgpu.inputs.interactions_rows import as_ids
+from fastgpu.inputs.shell import texts_of
 from fastgpu.inputs.table_files import read_table
 
 RANKING = {"kinds": ("interactions",)}
@@ -93,6 +96,15 @@ def test_whole_numbers_are_the_same_id_however_they_were_written():
     assert as_ids(["1.0", None, "20.0"]).tolist() == ["1", None, "20"]
     assert as_ids(["1.0", "2.5"]).tolist() == ["1.0", "2.5"]
     assert as_ids(["01", "1"]).tolist() == ["01", "1"]
+
+
+def test_a_shell_gives_them_as_training_did(tmp_path):
+    path = files(tmp_path, a__csv="text\nnull\n0123\n") / "a.csv"
+    assert texts_of([str(path)]) == ["null", "0123"]
+    path.write_text("user,item\n007,NA\n7,b\n")
+    input = InteractionInput.fit(raw_of(path, **RANKING).splits["train"].x)
+    asked = input.from_shell([str(path)])[1]
+    assert input.encode(asked).gather(torch.arange(2))["user"].tolist() == [1, 2]
 
 
 def test_none_is_the_name_of_a_class_and_a_gap_among_numbers(tmp_path):

@@ -49,6 +49,7 @@ class InteractionInput(Input):
         times: packed float64, when; empty: training has no times.
         user_sides: side features of users.
         item_sides: side features of items.
+        held: packed int32, users and items of what was met outside of training, `""`: nothing; it is never recommended.
 
     Example:
         >>> rows = Interactions(as_ids([7, 7, 8]), as_ids(["a", "b", "a"]), np.array([1.0, 2.0, 3.0]))
@@ -69,6 +70,7 @@ class InteractionInput(Input):
     times: str
     user_sides: dict[str, Any] = dataclasses.field(default_factory=dict)
     item_sides: dict[str, Any] = dataclasses.field(default_factory=dict)
+    held: str = ""
 
     @classmethod
     def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> InteractionInput:
@@ -110,6 +112,26 @@ class InteractionInput(Input):
         codes, spans = (torch.from_numpy(user), torch.from_numpy(item)), (torch.from_numpy(first), torch.from_numpy(end))
         return InteractionColumns(*codes, *spans, seen, self._history())
 
+    def completed(self, splits: Sequence[Columns]) -> InteractionInput:
+        """This input with what users met in any split, as `held`."""
+        width = len(self.items) + 1  # a pair of codes is one number
+        counts, seen = unpack(self.counts, "<i4"), unpack(self.seen, "<i4")
+        before, met = self._held(), [c.user.numpy() * width + c.item.numpy() for c in splits if isinstance(c, InteractionColumns)]
+        pairs = np.concatenate((before[0] * width + before[1], *met))
+        pairs = pairs[(pairs >= width) & (pairs % width > 0)]  # both are known
+        held = np.setdiff1d(pairs, np.repeat(np.arange(len(counts)), counts) * width + seen)
+        return dataclasses.replace(self, held=pack(np.stack(np.divmod(held, width)).astype("<i4")))
+
+    def _held(self) -> np.ndarray:
+        """`(2, n)` int64 codes: users and items."""
+        return (unpack(self.held, "<i4") if self.held else np.zeros(0)).reshape(2, -1).astype(np.int64)
+
+    def met(self, user: int) -> torch.Tensor:
+        """Codes `(n,)` int64 of all items that the user of a code met, in training and in what was held out."""
+        counts, seen, held = unpack(self.counts, "<i4"), unpack(self.seen, "<i4"), self._held()
+        first = int(counts[:user].sum())
+        return torch.from_numpy(np.concatenate((seen[first : first + counts[user]], held[1][held[0] == user])).astype(np.int64))
+
     def _history(self) -> int:
         return HISTORY if self.times else 0
 
@@ -135,7 +157,7 @@ class InteractionInput(Input):
         return self._of_frame(frame.rename(columns=str))
 
     def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
-        frame = rows_of(given)
+        frame = rows_of(given, strings=True)  # ids as the source read them
         return range(len(frame)), self.as_items(frame)
 
     def _of_frame(self, frame: pd.DataFrame) -> Interactions:

@@ -18,8 +18,12 @@ TEXT_NAMES = ("text", "sentence", "review", "comment", "message", "tweet", "cont
 """Usual names of a column of texts."""
 
 
-def rows_of(given: Sequence[str]) -> DataFrame:
+def rows_of(given: Sequence[str], *, strings: bool = False) -> DataFrame:
     """The rows of the one file that is given.
+
+    Args:
+        given: what stands on the command line.
+        strings: whether its cells are names and texts, to be read as they stand.
 
     Raises:
         ArgumentError: it is no file of rows, is not there, or there are several.
@@ -28,7 +32,7 @@ def rows_of(given: Sequence[str]) -> DataFrame:
         raise ArgumentError(f"Rows to predict come in one CSV, Parquet or JSON Lines file. {' '.join(given)} came. Give one such file.")
     if not Path(given[0]).is_file():
         raise ArgumentError(f"A path must lead to a file. {given[0]} does not. Check the path.")
-    return read_table(Path(given[0]), [])
+    return read_table(Path(given[0]), [], strings=strings)
 
 
 def texts_of(given: Sequence[str]) -> list[str]:
@@ -39,7 +43,7 @@ def texts_of(given: Sequence[str]) -> list[str]:
     """
     if not any(map(is_table, given)):
         return list(given)
-    frame = rows_of(given)
+    frame = rows_of(given, strings=True)
     columns = [str(c) for c in frame.columns]
     named = columns if len(columns) == 1 else [c for c in columns if c.lower() in TEXT_NAMES]
     if len(named) != 1:

@@ -130,10 +130,8 @@ def _own_sides(
     left_out = []
     for name in [c for c in frame.columns if c not in [found.get(r) for r in ("user", "item", "rating", "time")]]:
         column = frame[name]
-        if not column.map(is_hashable).all():  # lists and dicts, which JSON lines may hold
-            left_out.append(name)
-            continue
-        owner = next((s for s, ids in (("item", item), ("user", user)) if _one_each(column, ids)), None)
+        hashable = column.dtype != object or column.map(is_hashable).all()  # JSON lines may hold lists and dicts
+        owner = next((s for s, ids in (("item", item), ("user", user)) if hashable and _one_each(column, ids)), None)
         if owner is None:
             left_out.append(name)
         else:
