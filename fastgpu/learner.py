@@ -310,7 +310,7 @@ class Learner:
         return judging.predict(self, items)
 
     def recommend(self, user: Any, k: int = 10) -> Results:
-        """The `k` items that suit a user best and that the user has not seen, best first; for the task `"ranking"`."""
+        """The `k` items that suit a user best, best first, without any that the user has in the data; for the task `"ranking"`."""
         return judging.recommend(self, user, k)
 
     def summary(self, depth: int = 2) -> Any:

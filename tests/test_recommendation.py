@@ -316,15 +316,16 @@ def test_sasrec_needs_times():
 
 
 def test_recommend(tmp_path, out):
-    frame().to_csv(tmp_path / "ratings.csv", index=False)
+    table = frame()
+    table = table[(table.userId != 4) | ~table.movieId.isin((12, 17))]
+    table.to_csv(tmp_path / "ratings.csv", index=False)
     pd.DataFrame({"movieId": range(10, 20), "title": [f"Film {i}" for i in range(10, 20)]}).to_csv(tmp_path / "movies.csv", index=False)
     learn = Learner("two_tower", tmp_path, out=out, verbose=False, batch_size=16, lr=0.01, seed=1)
     learn.fit(20)
     assert learn.history.rows[-1]["val_auroc"] > 0.8
     found = learn.recommend(user=4, k=5)
-    table = frame()
-    held = table[table.userId == 4].sort_values("timestamp").movieId[-2:].tolist()
-    assert sorted(found.items) == sorted(held)
+    assert len(found) == 2
+    assert not set(found.items) & set(table[table.userId == 4].movieId)  # held-out ones neither
     assert found.titles == [f"Film {i}" for i in found.items]
     assert found[0]["score"] > found[1]["score"]
     again = Learner.load(learn.save(tmp_path / "saved")).recommend("4", k=1)
@@ -367,4 +368,4 @@ def test_a_network_of_the_users_own(out):
 
     learn = Learner(Own(), frame(), task="ranking", out=out, verbose=False)
     learn.fit(1)
-    assert len(learn.recommend(1, k=3)) == 2
+    assert len(learn.recommend(1, k=3)) == 0  # the user has all items

@@ -147,6 +147,7 @@ def from_raw(raw: Raw, *, input: Input, task: Task, on_bad_item: str, **settings
             x, y = _encode(input, task, raw.splits[name], on_bad_item, name, notes)
             splits[name] = ColumnSplit(x, y)
             notes += [f"{name}: {note}" for note in x.notes]
+    input = input.completed([split.x for split in splits.values()])
     return DataModule(
         name=raw.name, input=input, task=task, splits=splits, origin=raw.origin, notes=tuple(notes), **settings
     )

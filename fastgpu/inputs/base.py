@@ -112,6 +112,10 @@ class Input(ABC):
         """Number of an item -> the item as it came, as a PIL picture of mode RGB to paint on; None where items are no pictures."""
         return None
 
+    def completed(self, splits: Sequence[Columns]) -> Input:
+        """This input with what it keeps of the items of all splits, once they are encoded; itself by default."""
+        return self
+
     def declared(self, facts: Mapping[str, Any]) -> Input:
         """This input with what the network declares (`Built.declares`): its own mean, size, sampling rate."""
         return dataclasses.replace(self, **facts)

@@ -185,7 +185,7 @@ class Ranking(Task):
         return f"ranking, liked: {self.target or 'rating'} from {self.positive:g} up ({self.share:.0%} of the training rows)"
 
     def recommend(self, module: Any, input: Any, user: Any, k: int) -> Results:
-        """The `k` items that suit a user of the training data best, without those that the user has seen there.
+        """The `k` items that suit a user of the training data best, without those that the user met there or in what was held out.
 
         Returns:
             `Results` with `items` (ids), `titles` where the data have them, and `scores` (log-odds as probabilities), best first.
@@ -197,8 +197,9 @@ class Ranking(Task):
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:
             raise ArgumentError(f"k is how many items to recommend, a whole number from 1 up. {k!r} came.")
         weight = next(module.model.parameters())
-        x = module.preparation(like(input.encode(input.user_rows(user)).gather(torch.tensor([0])), weight))
-        scores = _all_scores(module.model, x).scatter_(1, x["seen"], -torch.inf)[0]
+        row = input.encode(input.user_rows(user)).gather(torch.tensor([0]))
+        scores = _all_scores(module.model, module.preparation(like(row, weight)))[0]
+        scores[input.met(int(row["user"])).to(scores.device)] = -torch.inf
         best = scores.topk(min(k, int(torch.isfinite(scores).sum())))
         items = input.item_ids(best.indices.tolist())
         titles = [input.titles[code - 1] for code in best.indices.tolist()] if input.titles else []

@@ -1,4 +1,4 @@
-"""Splitting interactions by time: what comes later is never learnt from."""
+"""Splitting interactions by time: of each user the earlier ones are learnt from, the later ones held out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ __all__ = ["by_time"]
 
 def by_time(items: Items, share: float) -> tuple[Items, Items, tuple[str, ...]]:
     """Hold out the last share of each user's interactions; without times, the last in the order of the rows.
+
+    What other users did later than a held-out row may be among the training items.
 
     Args:
         items: `Interactions` with their ratings.
