@@ -306,7 +306,10 @@ class Learner:
 
     @known_keywords
     def predict(self, items: Any = None) -> Results:
-        """Predict raw items: files, pictures, arrays, strings, rows; None: the val split. In the order given."""
+        """Predict raw items: files, folders, films, pictures, arrays, strings, rows; None: the val split. In the order given.
+
+        A single item stands alone or in a list. One row of a table is a dict; in a dict of lists a single value stands in every row.
+        """
         return judging.predict(self, items)
 
     def recommend(self, user: Any, k: int = 10) -> Results:
