@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +16,7 @@ from fastgpu.data.columns import Columns, LazyColumns, TensorColumns
 from fastgpu.errors import ArgumentError, BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
 from fastgpu.inputs.image_preparation import ImagePreparation
+from fastgpu.inputs.picture_files import THREADS, picture_files, read_all, refuse_bad
 from fastgpu.inputs.video import Film, FilmColumns, Frames, is_film
 from fastgpu.results import VIDEOS
 
@@ -26,7 +25,6 @@ __all__ = ["ImageInput", "frame_scale"]
 MEMORY_BUDGET = 2**30  # decoded pictures up to 1 GiB are kept; more are read again each epoch
 STATISTICS_FROM = 512  # pictures from which size, channels, mean and deviation are taken
 LARGEST_FRAME = 512  # pixels of a frame's longer side, where nobody asked for a size
-THREADS = min(8, (os.cpu_count() or 1) * 2)
 
 
 def frame_scale(original: Tensor, size: tuple[int, int]) -> Tensor:
@@ -89,7 +87,7 @@ class ImageInput(Input):
                 white = 1.0 if 0 <= low and high <= 1 else max(abs(low), abs(high), 1e-12)
         else:
             some = items[np.linspace(0, len(items) - 1, min(len(items), STATISTICS_FROM)).astype(int)]
-            readable = [picture for picture, _ in _read_all(some) if picture is not None]
+            readable = [picture for picture, _ in read_all(some) if picture is not None]
             if not readable:
                 raise BadItemError(f"None of the {len(some)} pictures looked at can be read, for example {some[0]}. Check the files.")
             channels = 1 if all(p.mode in ("1", "L", "I", "I;16", "F") for p in readable) else 3
@@ -117,15 +115,15 @@ class ImageInput(Input):
             pixels = _as_tensor(items, self.floats)
             return TensorColumns(self._stored(self._fitted(pixels), torch.tensor(pixels.shape[-2:]).expand(len(pixels), 2)))
         if len(items) * self.channels * self.size[0] * self.size[1] > MEMORY_BUDGET:
-            _refuse_bad(items, [reason for _, reason in _read_all(items, decode=False)])
+            refuse_bad(items, [reason for _, reason in read_all(items, decode=False)])
             return LazyColumns(lambda i: self._read(items[i]), len(items), threads=THREADS)
         images = torch.empty(len(items), self.channels, *self.size, dtype=torch.float32 if self.floats else torch.uint8)
         sizes, reasons = torch.zeros(len(items), 2, dtype=torch.int64), list[str | None]()
-        for i, (read, reason) in enumerate(_read_all(items, then=self._sized)):
+        for i, (read, reason) in enumerate(read_all(items, then=self._sized)):
             reasons.append(reason)
             if read is not None:
                 images[i], sizes[i] = read
-        _refuse_bad(items, reasons)
+        refuse_bad(items, reasons)
         return TensorColumns(self._stored(images, sizes))
 
     def _stored(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
@@ -146,7 +144,7 @@ class ImageInput(Input):
         from PIL import Image
 
         if isinstance(given, (str, Path)):
-            return Film(given) if is_film(given) else _objects(_files(Path(given)))
+            return Film(given) if is_film(given) else _objects(picture_files(Path(given)))
         if isinstance(given, Film):
             return given
         if isinstance(given, Image.Image):
@@ -172,7 +170,7 @@ class ImageInput(Input):
         films = [item for item in given if item.lower().endswith(VIDEOS)]
         if films:
             raise ArgumentError(f"A film is predicted by itself. {films[0]} came with other items. Give it alone.")
-        files = [file for item in given for file in _files(Path(item))]
+        files = [file for item in given for file in picture_files(Path(item))]
         return files, _objects(files)
 
     def pictures(self, items: Any) -> Callable[[int], Any]:
@@ -182,7 +180,7 @@ class ImageInput(Input):
             return Frames(items)
         if _is_array(items):
             return lambda i: Image.fromarray(_drawable(_as_tensor(items[i : i + 1])[0]))
-        return lambda i: next(_read_all(items[i : i + 1]))[0].convert("RGB")
+        return lambda i: next(read_all(items[i : i + 1]))[0].convert("RGB")
 
     def facts(self) -> dict[str, Any]:
         return {"kind": self.kind, "channels": self.channels, "size": self.size}
@@ -212,8 +210,8 @@ class ImageInput(Input):
         axes.axis("off")
 
     def _read(self, item: Any) -> dict[str, Tensor]:
-        [(read, reason)] = _read_all([item], then=self._sized)
-        _refuse_bad([item], [reason])
+        [(read, reason)] = read_all([item], then=self._sized)
+        refuse_bad([item], [reason])
         return self._stored(*read)
 
     def _scaled(self, image: Tensor) -> Tensor:
@@ -298,67 +296,6 @@ def _objects(items: list[Any]) -> np.ndarray:
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array
-
-
-def _files(path: Path) -> list[str]:
-    """A file of a picture, or all that are anywhere below a folder, in sorted order."""
-    from PIL import Image
-
-    if not path.is_dir():
-        return [str(path)]
-    files = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in Image.registered_extensions())
-    if not files:
-        raise DataError(f"A folder to predict must hold pictures. {path} holds none. Check the path.")
-    return files
-
-
-def _read_all(items: Any, decode: bool = True, then: Callable[[Any], Any] | None = None) -> Any:
-    """Yield `(picture, None)` or `(None, reason)` for each file or PIL image, in order, read in threads.
-
-    Args:
-        items: files and PIL images.
-        decode: whether pictures are decoded whole; if not, they are only looked at.
-        then: makes of each picture what is given in its place, in the same threads.
-    """
-    from PIL import Image, ImageOps
-
-    def made(item: Any) -> tuple[Any, str | None]:
-        picture, reason = read(item)
-        return (picture if picture is None or then is None else then(picture)), reason
-
-    def read(item: Any) -> tuple[Any, str | None]:
-        try:
-            if isinstance(item, Image.Image):
-                return ImageOps.exif_transpose(item), None
-            with Image.open(item) as opened:
-                if not decode:
-                    opened.draft("L", (1, 1))  # a JPEG is read whole, but decoded at an eighth of its size
-                    opened.load()
-                    return opened, None
-                picture = ImageOps.exif_transpose(opened)
-                picture.load()
-                return picture, None
-        except FileNotFoundError:
-            return None, "no such file"
-        except Exception as error:  # PIL's decoders raise errors of a dozen kinds, SyntaxError among them
-            return None, str(error).split("\n")[0] or type(error).__name__
-
-    window = 64 * THREADS  # pictures decoded ahead at most
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(items), window):
-            yield from pool.map(made, items[start : start + window])
-
-
-def _refuse_bad(items: Any, reasons: list[str | None]) -> None:
-    bad = [i for i, reason in enumerate(reasons) if reason is not None]
-    if bad:
-        named = "; ".join(f"{items[i]} ({reasons[i]})" for i in bad[:3])
-        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise BadItemError(
-            f"Every picture must be readable. {len(bad)} of {len(items)} cannot be read: {named}{more}. "
-            "Mend or remove them, or leave them out with on_bad_item='skip'.",
-            bad,
-        )
 
 
 def _stored_size(sizes: list[tuple[int, int]], asked: tuple[int, int] | None) -> tuple[int, int]:
