@@ -13,6 +13,7 @@ from fastgpu import Learner, zoo
 from fastgpu.data import sources
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.inputs import INPUTS, Input
+from fastgpu.inputs.interactions_preparation import seen_of
 from fastgpu.inputs.interactions_rows import Interactions, as_ids, as_times
 from fastgpu.nn.adapters import adapt
 from fastgpu.tasks import TASKS
@@ -197,6 +198,16 @@ def test_the_last_of_each_user_is_held_out():
         TASKS["ranking"].split(single, 0.2, 0)
 
 
+def test_what_users_have_seen_is_looked_up_where_it_is_asked_for():
+    fitted = INPUTS["interactions"].fit(sources.load(frame(), **KINDS).splits["train"].x)
+    given = fitted.encode(fitted.as_items([(1, 10), (999, 10), (4, 11)])).gather(torch.arange(3))
+    x = fitted.preparation().eval()(given)
+    assert "seen" not in x
+    seen = seen_of(x)
+    for i, user in enumerate(given["user"].tolist()):
+        assert sorted(code for code in seen[i].tolist() if code) == sorted(fitted.met(user).tolist() if user else [])
+
+
 # Task
 
 
@@ -228,7 +239,7 @@ def test_ranks_are_those_of_torchmetrics():
     scores = torch.nn.functional.pad(torch.randn(20, 30), (1, 0), value=-torch.inf)
     item = torch.randint(1, 31, (20,))
     seen = torch.randint(0, 31, (20, 7))
-    ranks = _ranks(scores, {"item": item, "seen": seen})
+    ranks = _ranks(scores, item, seen)
     hits, gains = RetrievalHitRate(top_k=10), RetrievalNormalizedDCG(top_k=10)
     for i in range(20):
         kept = [c for c in range(1, 31) if c == int(item[i]) or c not in seen[i].tolist()]
@@ -241,8 +252,8 @@ def test_ranks_are_those_of_torchmetrics():
         metric.update(ranks[:5])
         metric.update(ranks[5:])
         assert float(metric.compute()) == pytest.approx(float(expected.compute()), abs=1e-6)
-    assert _ranks(scores[:1], {"item": torch.tensor([0]), "seen": seen[:1]}).item() > 30
-    assert _ranks(torch.zeros(1, 31), {"item": torch.tensor([3]), "seen": torch.zeros(1, 1, dtype=torch.int64)}).item() == 30
+    assert _ranks(scores[:1], torch.tensor([0]), seen[:1]).item() > 30
+    assert _ranks(torch.zeros(1, 31), torch.tensor([3]), torch.zeros(1, 1, dtype=torch.int64)).item() == 30
 
 
 # Networks

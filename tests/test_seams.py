@@ -36,6 +36,16 @@ def test_ragged_columns_pad_features_to_the_longest_of_the_batch():
     assert unmasked.gather(torch.tensor([0, 1])).keys() == {"labels"}
 
 
+def test_long_ragged_columns_are_cut_in_slices_with_the_same_batch(monkeypatch):
+    columns, index = ragged(2, 1, 3, features=(2,)), torch.tensor([1, 0, 2, 1])
+    indexed = columns.gather(index)
+    monkeypatch.setattr("fastgpu.data.columns.LONG", 2)
+    sliced = columns.gather(index)
+    assert all(torch.equal(indexed[key], sliced[key]) for key in indexed)
+    monkeypatch.setattr(torch.Tensor, "clamp_", None)  # only the index for each step needs it
+    columns.gather(index)
+
+
 def test_columns_side_by_side():
     columns = JoinedColumns(TensorColumns({"a": torch.arange(3)}), ragged(2, 1, 3), ListColumns({"text": ["x", "y", "z"]}))
     assert len(columns) == 3

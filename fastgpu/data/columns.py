@@ -12,6 +12,9 @@ from torch import Tensor
 
 __all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns"]
 
+LONG = 1000
+"""Steps of a sequence from which on a slice a row costs less than an index for each step."""
+
 
 class Columns(ABC):
     """Encoded items of one split.
@@ -82,9 +85,14 @@ class RaggedColumns(Columns):
         lengths = self.lengths[index]
         steps = torch.arange(int(lengths.max()))
         mask = steps < lengths[:, None]
-        at = (self.starts[index][:, None] + steps).clamp_(max=len(self.sequences) - 1)
-        values = self.sequences[at]
-        values.masked_fill_(~mask.view(*mask.shape, *[1] * (values.ndim - 2)), self.pad)
+        if len(steps) > LONG:
+            values = self.sequences.new_full((*mask.shape, *self.sequences.shape[1:]), self.pad)
+            for row, start, length in zip(values, self.starts[index].tolist(), lengths.tolist()):
+                row[:length] = self.sequences[start : start + length]
+        else:
+            at = (self.starts[index][:, None] + steps).clamp_(max=len(self.sequences) - 1)
+            values = self.sequences[at]
+            values.masked_fill_(~mask.view(*mask.shape, *[1] * (values.ndim - 2)), self.pad)
         return {self.key: values} if self.mask is None else {self.key: values, self.mask: mask}
 
 

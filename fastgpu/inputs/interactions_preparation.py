@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from fastgpu.inputs.base import Preparation
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "seen_of"]
 
 
 class Catalogue(Preparation):
@@ -16,8 +18,8 @@ class Catalogue(Preparation):
 
     `user_features` and `item_features` go to the network. For the task there are `negative` `(b,)`, an item drawn
     evenly from all, with its `negative_features`; in evaluation it is drawn once and for all for a user and an item, and
-    there are `catalogue` `(b, items)` and `catalogue_features` `(b, items, k)`, all items (views, nothing is copied), and
-    `seen` `(b, longest)`, the user's items in training, 0 where there are no more.
+    there are `catalogue` `(b, items)` and `catalogue_features` `(b, items, k)`, all items, and, for `seen_of`, what all users have
+    seen; views of these, nothing is copied.
 
     Args:
         users: `(users + 1, j)` codes of side features, by the user's code.
@@ -31,12 +33,15 @@ class Catalogue(Preparation):
     counts: Tensor
     starts: Tensor
     seen: Tensor
+    steps: Tensor
 
     def __init__(self, users: np.ndarray, items: np.ndarray, counts: np.ndarray, seen: np.ndarray) -> None:
         super().__init__()
         starts = np.cumsum(counts) - counts
         for name, values in {"users": users, "items": items, "counts": counts, "starts": starts, "seen": seen}.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
+        # The length of the longest row as a number, which the host knows without asking the device.
+        self.register_buffer("steps", torch.arange(int(counts.max(initial=0))), persistent=False)
 
     def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         user, item = x["user"], x["item"]
@@ -49,11 +54,19 @@ class Catalogue(Preparation):
         return {**x, **found} if self.training else {**x, **found, **self._everything(user)}
 
     def _everything(self, user: Tensor) -> dict[str, Tensor]:
-        counts, every = self.counts[user], torch.arange(1, len(self.items), device=user.device)
-        steps = torch.arange(int(counts.max()) if len(counts) else 0, device=user.device)
-        at = (self.starts[user][:, None] + steps).clamp_(max=len(self.seen) - 1)
+        every = torch.arange(1, len(self.items), device=user.device)
         return {
             "catalogue": every.expand(len(user), -1),
             "catalogue_features": self.items[1:].expand(len(user), -1, -1),
-            "seen": self.seen[at] * (steps < counts[:, None]),
+            "seen_from": self.starts[user],
+            "seen_count": self.counts[user],
+            "seen_steps": self.steps.expand(len(user), -1),
+            "seen_items": self.seen.expand(len(user), -1),
         }
+
+
+def seen_of(x: Mapping[str, Tensor]) -> Tensor:
+    """What the users of a prepared batch have seen in training, `(b, longest)` int64 codes of items, 0 where there are no more."""
+    items, steps = x["seen_items"][0], x["seen_steps"]
+    at = (x["seen_from"][:, None] + steps).clamp_(max=len(items) - 1)
+    return items[at] * (steps < x["seen_count"][:, None])

@@ -131,5 +131,8 @@ def _levelled(samples: np.ndarray, given: int, rate: int) -> tuple[np.ndarray | 
 
 def read_all(items: Iterable[Any], rate: int, longest: float = LONGEST) -> Iterator[tuple[np.ndarray | None, str]]:
     """`read` of each item, in order, several at once in threads."""
+    items = list(items)
+    window = 16 * _THREADS  # recordings read ahead at most
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(lambda item: read(item, rate, longest), items)
+        for start in range(0, len(items), window):
+            yield from pool.map(lambda item: read(item, rate, longest), items[start : start + window])

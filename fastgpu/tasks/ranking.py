@@ -15,6 +15,7 @@ from fastgpu.data.loaders import like
 from fastgpu.data.raw import Items
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.inputs.base import Input
+from fastgpu.inputs.interactions_preparation import seen_of
 from fastgpu.results import Results
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.ranking_metrics import METRICS, OF_RANKS, BPRLoss, create
@@ -157,7 +158,7 @@ class Ranking(Task):
         found = self.decode(model(x) if out is None else out)
         found["known"] = (x["user"] > 0) & (x["item"] > 0)
         if self.implicit:
-            found["ranks"] = _ranks(_all_scores(model, x), x)
+            found["ranks"] = _ranks(_all_scores(model, x), x["item"], seen_of(x))
         return found
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
@@ -218,11 +219,11 @@ def _all_scores(model: nn.Module, x: Mapping[str, Any]) -> Tensor:
     return nn.functional.pad(torch.cat(parts, 1), (1, 0), value=-torch.inf)
 
 
-def _ranks(scores: Tensor, x: Mapping[str, Any]) -> Tensor:
+def _ranks(scores: Tensor, item: Tensor, seen: Tensor) -> Tensor:
     """Rank of each row's item from 1 among the items that its user has not seen; an unknown item comes last."""
-    item = x["item"][:, None]
+    item = item[:, None]
     own = scores.gather(1, item)
-    others = scores.scatter(1, x["seen"], -torch.inf).scatter(1, item, -torch.inf)
+    others = scores.scatter(1, seen, -torch.inf).scatter(1, item, -torch.inf)
     return (others >= own).sum(1) + torch.where(item[:, 0] > 0, 1, 0)
 
 

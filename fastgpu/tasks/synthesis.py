@@ -101,15 +101,18 @@ class Synthesis(Task):
         Raises:
             BadItemError: recordings cannot be used; the error has their `indices`.
         """
-        waves, reasons = zip(*read_all(targets, self.sampling_rate))
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        mels, reasons = [], []
+        for wave, reason in read_all(targets, self.sampling_rate):  # a wave is let go once its mels are made
+            reasons.append(reason)
+            if wave is not None:
+                mels.append((_mel(wave, self.sampling_rate) - mean) / std)
         bad = [i for i, reason in enumerate(reasons) if reason]
         if bad:
             raise BadItemError(
                 f"Recordings must be usable. {len(bad)} of {len(targets)} is not: {targets[bad[0]]}: {reasons[bad[0]]}. "
                 "Mend or remove it, or leave such out with on_bad_item='skip'.", bad
             )
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        mels = [(_mel(wave, self.sampling_rate) - mean) / std for wave in waves]
         frames = torch.tensor([len(mel) for mel in mels])
         spectrogram = RaggedColumns(torch.cat(mels), frames, key="spectrogram", pad=PAD, mask=None)
         if x is None or x.lengths is None:
