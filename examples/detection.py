@@ -2,7 +2,7 @@
 
     python examples/detection.py
 
-Five to fifteen minutes on a CPU. The data are made once, see real_data/digit_scenes.py.
+About ten minutes on a CPU. The data are made once, see real_data/digit_scenes.py.
 """
 
 from real_data import digit_scenes

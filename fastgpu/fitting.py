@@ -24,7 +24,7 @@ from fastgpu.history import History
 from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
 from fastgpu.train.groups import frozen_modules, layer_groups
 from fastgpu.train.module import FitPlan, TaskModule
-from fastgpu.train.preflight import check_batch
+from fastgpu.train.preflight import check_batch, check_precision
 from fastgpu.train.reproducible import own_randomness
 from fastgpu.train.schedules import SCHEDULES, Schedule
 from fastgpu.train.trainer import make_trainer, quiet, restarted
@@ -80,7 +80,9 @@ def run_fit(
     learner.refuse_missing()
     settings = learner.settings
     module = learner.task_module()
-    check_batch(module, learner.data.split("train").head(2))
+    few = learner.data.split("train").head(2)
+    check_batch(module, few)
+    check_precision(module, few, learner.hardware.precision)
     state = _state(learner)
     module.plan, module.history, module.describe = plan, learner.history, lambda: learner.facts(plan, plan_epoch(module))
     module.groups = layer_groups(learner.module, learner.head)
@@ -101,10 +103,11 @@ def run_fit(
         plugins=[LearnerCheckpointIO(keep=learner.changed_weights())],
     )
     learner.trainer = trainer
+    adapter: Any = module.model
     before = None if state else {name: t.detach().clone() for name, t in learner.module.state_dict().items()}
     rows = list(learner.history.rows)
     try:
-        with own_randomness(), quiet(), _compiled(learner.module, settings.compile):
+        with own_randomness(), quiet(), _compiled(adapter.called() if settings.compile else []):
             _train(trainer, module, learner, state)
     except BaseException:
         _take_state(learner, checkpoints)
@@ -227,16 +230,15 @@ def _restore(learner: Learner, before: dict[str, torch.Tensor] | None, rows: lis
 
 
 @contextlib.contextmanager
-def _compiled(net: nn.Module, wanted: bool) -> Iterator[None]:
-    """Compile the network in place for a while: its names, and so its checkpoints, stay as they are."""
-    if not wanted:
-        yield
-        return
-    net.forward = torch.compile(net.forward)  # type: ignore[method-assign]
+def _compiled(parts: list[nn.Module]) -> Iterator[None]:
+    """Compile modules in place for a while: their names, and so the checkpoints, stay as they are."""
+    for part in parts:
+        part.forward = torch.compile(part.forward)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del net.forward  # the class's own shows again
+        for part in parts:
+            del part.forward  # the class's own shows again
 
 
 def _duration(given: Any) -> Any:

@@ -22,6 +22,7 @@ from fastgpu.tasks import Task
 from fastgpu.train.checkpoint import Saved, read, write
 from fastgpu.train.hardware import choose
 from fastgpu.train.module import FitPlan
+from fastgpu.zoo.entry import Built
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -44,6 +45,7 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "known": learner.from_zoo,
         "network": type(learner.module).__name__,
         "head": learner.head,
+        "constants": learner.constants,
         "pretrained": learner.pretrained,
         "frozen": [name for name, p in learner.module.named_parameters() if not p.requires_grad],
         "settings": learner.settings.plain(),
@@ -87,7 +89,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.architecture, learner.from_zoo, learner.pretrained = facts["architecture"], facts["known"], facts["pretrained"]
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
-    learner._take(module, net, tuple(facts["head"]), facts["source"])
+    learner._take(module, Built(net=net, head=tuple(facts["head"]), constants=tuple(facts["constants"])), facts["source"])
     learner.missing = missing
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None

@@ -24,7 +24,7 @@ from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
-from fastgpu.train.groups import freeze_to_head
+from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
 from fastgpu.train.module import FitPlan, TaskModule
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from fastgpu.data.module import DataModule
     from fastgpu.results import Results
+    from fastgpu.zoo.entry import Built
 
 __all__ = ["Learner"]
 
@@ -44,9 +45,9 @@ class Learner:
 
     Args:
         architecture: a name of the zoo (`fastgpu.zoo.list_models()`) or any `torch.nn.Module`.
-        data: a built-in sample (`"digits"`), a public data set (`"mnist"`, `"hf:<name>"`), a folder of pictures, a
-            CSV or Parquet file, an annotation file, a manifest of sounds, a DataFrame, arrays `(x, y)` or `((x, y), (x_val, y_val))`, a `Dataset`,
-            `DataLoader`s, a `LightningDataModule`.
+        data: a built-in sample (`"digits"`), a public data set (`"mnist"`, `"hf:<name>"`), a folder of pictures or sounds, a table's
+            file, an annotation file, a DataFrame, arrays `(x, y)` or `((x, y), (x_val, y_val))`, a `Dataset`, `DataLoader`s, a
+            `LightningDataModule`.
         task: a name of `fastgpu.tasks.TASKS`; `"auto"` takes the architecture's where it has just one, else reads it from the targets.
         target: name of the target column of a table, or several.
         loss: a name (`fastgpu.losses.LOSSES`) or a module called with `(logits, target)`.
@@ -66,8 +67,7 @@ class Learner:
         seed: of order, split, initial weights and everything random in training.
         deterministic: ask torch for algorithms that repeat to the bit on an accelerator too.
         compile: compile the network with torch.compile for training.
-        augment: vary training data at random: pictures are mirrored and shifted, some of a text's tokens are hidden, stretches
-            of a spectrogram are blanked.
+        augment: vary training data at random: pictures are mirrored and shifted, tokens of texts hidden, stretches of sound blanked.
         validation_split: share of the training items held out, 0 to 1, where the data have no val split; None: none.
         class_weight: `"balanced"`, a dict class -> weight, or weights in the order of the classes.
         patience: epochs without improvement after which a fit ends.
@@ -158,7 +158,7 @@ class Learner:
         module, built, notes = assemble(architecture, data, settings)
         source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
         self.pretrained = built.pretrained
-        self._take(module, built.net, built.head, source)
+        self._take(module, built, source)
         for note in (*self.hardware.notes, *notes, describe_recipe(self)):
             self.say(note)
 
@@ -175,8 +175,9 @@ class Learner:
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
 
-    def _take(self, data: DataModule, net: nn.Module, head: tuple[str, ...], source: str) -> None:
-        self.data, self.module, self.head, self._source = data, net, head, source
+    def _take(self, data: DataModule, built: Built, source: str) -> None:
+        self.data, self.module, self._source = data, built.net, source
+        self.head, self.constants = built.head, built.constants
         if isinstance(self.settings.class_weight, dict):  # names of classes need not be text, as keys of JSON are
             weights = class_weights(self.settings.class_weight, self)
             self.settings = dataclasses.replace(self.settings, class_weight=weights)
@@ -222,10 +223,7 @@ class Learner:
         Returns:
             The history of this fit; `learn.history` is the whole.
         """
-        if resume:
-            plan = plan_to_resume(self, resume)
-        else:
-            plan = plan_fit(self, epochs, lr, schedule)
+        plan = plan_to_resume(self, resume) if resume else plan_fit(self, epochs, lr, schedule)
         return run_fit(
             self,
             plan,
@@ -277,12 +275,12 @@ class Learner:
 
     def freeze(self) -> Learner:
         """Let only the head train; the other layers keep their weights and statistics to the bit."""
-        freeze_to_head(self.module, self.head)
+        freeze_to_head(self.module, self.head, self.constants)
         return self
 
     def unfreeze(self) -> Learner:
-        """Let all layers train."""
-        self.module.requires_grad_(True)
+        """Let all layers train; only what the architecture itself holds still, such as fixed positions, stays."""
+        unfreeze(self.module, self.constants)
         return self
 
     @known_keywords
@@ -392,8 +390,7 @@ class Learner:
 
     def changed_weights(self) -> dict[str, Tensor] | None:
         """The present weights if they were changed since training left them, else None."""
-        now = self.module.state_dict()
-        then = self._remembered
+        now, then = self.module.state_dict(), self._remembered
         if then is None or self.state_file is None:
             return None
         if now.keys() == then.keys() and all(v.shape == then[k].shape and bool((v.cpu() == then[k]).all()) for k, v in now.items()):

@@ -342,7 +342,6 @@ SMALL = (
     "maskrcnn/resnet10t",
     "rt_detr_v2/tiny",
     "d_fine/tiny",
-    "detr/tiny",
 )
 LARGE = ("fcos/convnext_atto", "fcos/swin_tiny_patch4_window7_224", "ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn")
 
@@ -407,12 +406,65 @@ class TestArchitectures:
         assert still == {parameter for parameter, _ in built.net.named_parameters() if parameter.startswith("backbone.body.")}
 
     def test_grey_pictures(self):
-        for name in ("fcos/resnet10t", "detr/tiny", "ssdlite320_mobilenet_v3_large"):
+        for name in ("fcos/resnet10t", "d_fine/tiny", "ssdlite320_mobilenet_v3_large"):
             size = (320, 320)
             net = zoo.build(name, {**FACTS, "channels": 1, "size": size}, {"task": "detection", "outputs": 2, "box_sizes": (20.0, 40.0)}).net
             model = adapt(net, ("image",)).eval()
             x = {"image": torch.randn(1, 1, *size)}
             assert len(model.detect(x, model(x))["boxes"]) == 1
+
+    def test_what_is_of_a_class_of_ones_own(self):
+        from torchvision.models.detection import FCOS
+
+        net = zoo.build("fcos/resnet10t", FACTS, {"task": "detection", "outputs": 3, "box_sizes": (20.0, 40.0)}).net
+        net.__class__ = type("MyFCOS", (FCOS,), {})
+        assert torch.isfinite(adapt(net, ("image",)).train()(*batch())["loss"])
+
+    @pytest.mark.parametrize("name", ["fcos/resnet10t", "fasterrcnn/resnet10t", "rt_detr_v2/tiny", "d_fine/tiny"])
+    def test_processes_wait_for_no_parameter_where_there_is_no_box(self, name):
+        net = zoo.build(name, FACTS, {"task": "detection", "outputs": 3, "box_sizes": (20.0, 40.0)}).net
+        y = {"boxes": torch.zeros(2, 1, 4), "labels": torch.full((2, 1), -1), "count": [0, 0]}
+        adapt(net, ("image",)).train()(batch()[0], y)["loss"].backward()
+        without = {parameter for parameter, p in net.named_parameters() if p.requires_grad and p.grad is None}
+        assert not without
+
+    @pytest.mark.parametrize("name", ["fcos/resnet10t", "fasterrcnn/resnet10t", "rt_detr_v2/tiny"])
+    def test_what_is_compiled_is_called(self, name):
+        net = zoo.build(name, FACTS, {"task": "detection", "outputs": 3, "box_sizes": (20.0, 40.0)}).net
+        model = adapt(net, ("image",)).train()
+        called = []
+        for part in model.called():
+            part.register_forward_hook(lambda module, *_: called.append(module))
+        model(*batch())
+        assert set(called) == set(model.called())
+
+    def test_default_boxes_of_a_large_ssd_lie_in_the_picture(self):
+        facts = {**FACTS, "size": (512, 512)}
+        net = zoo.build("ssd300_vgg16", facts, {"task": "detection", "outputs": 2, "box_sizes": (20.0, 40.0)}).net
+        model = adapt(net, ("image",)).eval()
+        anchors = []
+        net.anchor_generator.register_forward_hook(lambda _module, _given, out: anchors.append(out[0]))
+        x = {"image": torch.zeros(1, 3, 512, 512)}
+        with torch.no_grad():
+            model.detect(x, model(x))
+        middle = (anchors[0][:, :2] + anchors[0][:, 2:]) / 2
+        assert 0 < middle.min()
+        assert middle.max() < 512
+
+    def test_fixed_numbers_stay_fixed(self, tmp_path):
+        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, verbose=False)
+        fixed = {name for name, p in learn.module.named_parameters() if not p.requires_grad}
+        assert fixed
+        learn.freeze().unfreeze()
+        assert {name for name, p in learn.module.named_parameters() if not p.requires_grad} == fixed
+        again = Learner.load(learn.freeze().save(tmp_path / "saved")).unfreeze()
+        assert {name for name, p in again.module.named_parameters() if not p.requires_grad} == fixed
+
+    def test_a_precision_that_does_not_work_is_said_before_training(self, tmp_path):
+        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, verbose=False, precision=64)
+        with pytest.raises(ModelError, match='It does not in 64-true: .*Use precision="bf16-mixed" or 32'):
+            learn.fit(1)
+        assert not learn.run_dir
 
     def test_names_come_from_the_libraries(self):
         listed = zoo.list_models(task="detection")

@@ -1,4 +1,4 @@
-"""The example of driving reaches its figures."""
+"""The examples of detection and driving reach their figures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def run(name, folder):
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_digits_on_photographs(tmp_path):
+    said = run("detection", tmp_path)
+    assert float(re.search(r"mAP50 ([\d.]+)", said).group(1)) >= 0.85
+    assert (tmp_path / "digit_scenes.png").is_file()
 
 
 @pytest.mark.slow

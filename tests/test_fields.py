@@ -10,7 +10,7 @@ import torch
 from fields import all_fields
 
 from fastgpu import Learner
-from fastgpu.errors import ArgumentError
+from fastgpu.errors import ArgumentError, ModelError
 from fastgpu.tasks import TASKS
 
 CASES = {field.name: field for field in all_fields()}
@@ -59,6 +59,20 @@ def test_every_verb(name, out, tmp_path):
     if field.task != "ranking":
         with pytest.raises(ArgumentError, match="recommend ranks items for a user"):
             learn.recommend(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_double_precision_works_or_is_refused(name, out, tmp_path):
+    field = CASES[name]
+    for package in field.packages:
+        pytest.importorskip(package)
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **{**field.settings, "precision": 64})
+    if field.architecture.startswith("fastspeech2"):
+        with pytest.raises(ModelError, match="It does not in 64-true"):
+            learn.fit(1)
+    else:
+        assert np.isfinite(learn.fit(1)["loss"][-1])
 
 
 def same(found, expected):

@@ -175,6 +175,7 @@ class TestArchitectures:
             optimizer.step()
             losses.append(loss.item())
         assert np.mean(losses[-3:]) < 0.7 * losses[0]
+        assert all(p.grad is not None for p in module.parameters() if p.requires_grad)  # processes wait for each
         module.model.eval()
         assert set(module.model(x, batch["y"])) == set(out)
 
@@ -184,6 +185,16 @@ class TestArchitectures:
         assert (info.inputs, info.tasks) == (("audio",), ("recognition",))
         assert info.parameters > 500_000
         assert "arXiv" in info.source
+
+    @pytest.mark.parametrize(("name", "key"), [("parakeet_ctc/tiny", "input_features"), ("wav2vec2/tiny", "input_values")])
+    def test_augmentation_blanks_stretches(self, name, key, metadata, tmp_path):
+        learn = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        prepare = learn.task_module().preparation
+        x = prepare(learn.data.split("train").head(8)["x"])
+        varied, _ = prepare.augment(x, {})
+        blank = (varied[key] == 0) & (x[key] != 0)
+        assert 0 < blank.float().mean() < 0.6
+        assert torch.equal(varied[key][~blank], x[key][~blank])
 
     @pytest.mark.parametrize("name", ["parakeet_ctc/tiny", "wav2vec2/tiny"])
     def test_padding_changes_no_text(self, name, metadata):

@@ -13,7 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
-from real_data.fetch import cache, debian_package
+from real_data.fetch import cache, debian_package, making
 
 __all__ = ["DIGITS", "folder", "sounds"]
 
@@ -37,18 +37,16 @@ def folder() -> Path:
     import soundfile
 
     recordings = sounds()
-    partial = cache() / "asterisk-prompts-1.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "wavs").mkdir(parents=True)
-    lines = []
-    for name, text in _texts().items():
-        source = recordings / f"{name}.wav"
-        plain = _spelt(text)
-        if plain and source.is_file() and 0.3 <= (seconds := soundfile.info(source).duration) <= _LONGEST and len(plain) < 25 * seconds:
-            shutil.copy(source, partial / "wavs" / f"{name.replace('/', '-')}.wav")
-            lines.append(f"{name.replace('/', '-')}|{text}|{plain}")
-    (partial / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.rename(made)
+    with making(made) as partial:
+        (partial / "wavs").mkdir(parents=True)
+        lines = []
+        for name, text in _texts().items():
+            source = recordings / f"{name}.wav"
+            plain = _spelt(text)
+            if plain and source.is_file() and 0.3 <= (seconds := soundfile.info(source).duration) <= _LONGEST and len(plain) < 25 * seconds:
+                shutil.copy(source, partial / "wavs" / f"{name.replace('/', '-')}.wav")
+                lines.append(f"{name.replace('/', '-')}|{text}|{plain}")
+        (partial / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
 
 

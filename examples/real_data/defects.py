@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from real_data.fetch import cache, python_package
+from real_data.fetch import cache, making, python_package
 
 TEXTURES = ("brick", "gravel")
 DEFECTS = ("scratch", "spot", "blur")
@@ -27,10 +27,9 @@ def folder() -> Path:
     """Folder with a folder for each of `TEXTURES`, with `train/good`, `test/<defect>` and `ground_truth/<defect>`."""
     made = cache() / "defects-1"
     if not made.is_dir():
-        partial = cache() / "defects-1.partial"
-        for number, texture in enumerate(TEXTURES):
-            _write(partial / texture, texture, np.random.default_rng(number))
-        partial.rename(made)
+        with making(made) as partial:
+            for number, texture in enumerate(TEXTURES):
+                _write(partial / texture, texture, np.random.default_rng(number))
     return made
 
 

@@ -12,12 +12,11 @@ random has a fixed seed. The annotations are COCO's.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
-from real_data.fetch import cache, python_package
+from real_data.fetch import cache, making, python_package
 
 PHOTOGRAPHS = {
     "train": ("astronaut.png", "brick.png", "camera.png", "coffee.png", "gravel.png", "hubble_deep_field.jpg", "motorcycle_left.png"),
@@ -32,10 +31,9 @@ def folder() -> Path:
     """Folder with `annotations/train.json` and `annotations/test.json`, and pictures in `images/train` and `images/test`."""
     made = cache() / "digit-scenes-1"
     if not made.is_dir():
-        partial = cache() / f"digit-scenes-1.{os.getpid()}.partial"
-        for number, split in enumerate(SCENES):
-            _write(partial, split, np.random.default_rng(number))
-        partial.rename(made)
+        with making(made) as partial:
+            for number, split in enumerate(SCENES):
+                _write(partial, split, np.random.default_rng(number))
     return made
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from real_data.asterisk import DIGITS, sounds
-from real_data.fetch import Unreachable, cache
+from real_data.fetch import Unreachable, cache, making
 
 __all__ = ["folder"]
 
@@ -37,25 +37,23 @@ def folder() -> Path:
     recordings = [_trimmed(*soundfile.read(sounds() / "digits" / f"{i}.wav")) for i in range(10)]
     if shutil.which("espeak-ng") is None:
         raise Unreachable("espeak-ng is not installed. Run: apt-get install espeak-ng")
-    partial = cache() / "digit-strings-1.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "wavs").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    orders = _orders(random, 1000)
-    plan = {"train": [*_KNOWN * 20, *["recorded"] * 400], "val": ["recorded"] * 100, "voices": list(_UNSEEN) * 20}
-    for name, voices in plan.items():
-        lines = []
-        for i, voice in enumerate(voices):
-            path = partial / "wavs" / f"{name}-{i:03d}.wav"
-            digits = orders.pop()
-            words = " ".join(DIGITS[d] for d in digits)
-            if voice == "recorded":
-                soundfile.write(path, _strung([recordings[d] for d in digits], random), 8000)
-            else:
-                _speak(voice, words, int(random.integers(130, 190)), path)
-            lines.append(json.dumps({"audio_filepath": f"wavs/{path.name}", "text": words, "voice": voice}))
-        (partial / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.rename(made)
+    with making(made) as partial:
+        (partial / "wavs").mkdir(parents=True)
+        random = np.random.default_rng(0)
+        orders = _orders(random, 1000)
+        plan = {"train": [*_KNOWN * 20, *["recorded"] * 400], "val": ["recorded"] * 100, "voices": list(_UNSEEN) * 20}
+        for name, voices in plan.items():
+            lines = []
+            for i, voice in enumerate(voices):
+                path = partial / "wavs" / f"{name}-{i:03d}.wav"
+                digits = orders.pop()
+                words = " ".join(DIGITS[d] for d in digits)
+                if voice == "recorded":
+                    soundfile.write(path, _strung([recordings[d] for d in digits], random), 8000)
+                else:
+                    _speak(voice, words, int(random.integers(130, 190)), path)
+                lines.append(json.dumps({"audio_filepath": f"wavs/{path.name}", "text": words, "voice": voice}))
+            (partial / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
 
 

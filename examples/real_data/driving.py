@@ -12,14 +12,13 @@ frames; two episodes of each road are for validation. Everything random has a fi
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from real_data.fetch import Unreachable, cache
+from real_data.fetch import Unreachable, cache, making
 
 ROADS = ("highway-v0", "merge-v1", "roundabout-v1", "intersection-v2")
 EPISODES = {"train": range(7), "val": range(7, 9)}
@@ -38,13 +37,11 @@ def folder() -> Path:
             import highway_env  # noqa: F401
         except ImportError as error:
             raise Unreachable(f"The driving frames need highway-env: {error}. Run: pip install highway-env") from error
-        partial = cache() / f"driving-1.{os.getpid()}.partial"
-        with warnings.catch_warnings():
+        with making(made) as partial, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the packages underneath
             for split, numbers in EPISODES.items():
                 _write(partial, split, [(road, n) for road in ROADS for n in numbers], gymnasium)
-        (partial / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-        partial.rename(made)
+            (partial / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     return made
 
 

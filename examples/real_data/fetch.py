@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -10,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Unreachable", "cache", "debian_package", "python_package"]
+__all__ = ["Unreachable", "cache", "debian_package", "making", "python_package"]
 
 
 class Unreachable(Exception):
@@ -25,6 +28,19 @@ def cache() -> Path:
     folder = Path(os.environ.get("FASTGPU_DATA") or Path.home() / ".cache" / "fastgpu" / "data")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """An empty folder of this process's own, which becomes `folder` once all is written, unless another process was faster."""
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if not folder.is_dir():
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def python_package(
@@ -56,25 +72,24 @@ def _unpacked(label: str, sha256: str, command: list[str]) -> Path:
     folder = cache() / label
     if folder.is_dir():
         return folder
-    partial = cache() / f"{label}.{os.getpid()}.partial"
-    fetched = partial / "fetched"
-    fetched.mkdir(parents=True)
     try:
-        done = subprocess.run(command, cwd=fetched, capture_output=True, text=True, check=False, timeout=600)
-        files = list(fetched.iterdir())
-        if done.returncode or len(files) != 1:
-            reason = (done.stderr.strip().splitlines() or ["nothing came"])[-1]
-            raise Unreachable(f"{label} cannot be fetched: {reason}")
-        digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
-        if digest != sha256:
-            raise Unreachable(f"{label} is another file than expected: SHA-256 {digest}, expected {sha256}.")
-        _unpack(files[0], partial / "files")
-        (partial / "files").rename(folder)
+        with making(folder) as partial, tempfile.TemporaryDirectory(dir=cache()) as fetched:
+            _unpack(_fetched(label, sha256, command, Path(fetched)), partial)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise Unreachable(f"{label} cannot be fetched: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _fetched(label: str, sha256: str, command: list[str], fetched: Path) -> Path:
+    done = subprocess.run(command, cwd=fetched, capture_output=True, text=True, check=False, timeout=600)
+    files = list(fetched.iterdir())
+    if done.returncode or len(files) != 1:
+        reason = (done.stderr.strip().splitlines() or ["nothing came"])[-1]
+        raise Unreachable(f"{label} cannot be fetched: {reason}")
+    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if digest != sha256:
+        raise Unreachable(f"{label} is another file than expected: SHA-256 {digest}, expected {sha256}.")
+    return files[0]
 
 
 def _unpack(file: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Messages of the GNU compiler with their German translations: 14,124 short texts, most of them formulaic.
+"""Messages of the GNU compiler with their German translations: 15,383 short texts, most of them formulaic.
 
 Source: the Debian package gcc-12-locales 12.2.0-14+deb12u1, `/usr/share/locale/de/LC_MESSAGES/gcc-12.mo`. GPL-3.0-or-later.
 """

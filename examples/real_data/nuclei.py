@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from real_data.fetch import cache, python_package
+from real_data.fetch import cache, making, python_package
 
 COLUMNS = 336  # of training
 SIDE = 128
@@ -24,9 +24,8 @@ def folder() -> Path:
     """Folder with `images/train`, `images/val`, `masks/train` and `masks/val`; masks are 0 and 255."""
     made = cache() / "nuclei-1"
     if not made.is_dir():
-        partial = cache() / "nuclei-1.partial"
-        _write(partial)
-        partial.rename(made)
+        with making(made) as partial:
+            _write(partial)
     return made
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from real_data.fetch import Unreachable, cache, python_package
+from real_data.fetch import Unreachable, cache, making, python_package
 
 SHA256 = "2a9fbcd2e7b8ea97e98d7f4cf2b455e5fc831f4c8f5dd3570bafbd2235c3b8c3"
 NEEDS = {
@@ -45,22 +44,20 @@ def folder() -> Path:
     place = cache() / "plant-1"
     if place.is_dir():
         return place
-    partial = cache() / "plant-1.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "faults").mkdir(parents=True)
-    simulate = _simulator()
-    for number, (split, (normal, faulty)) in enumerate(RUNS.items()):
-        wanted = [0] * normal + [fault for fault in FAULTS for _ in range(faulty)]
-        runs = [simulate(f"{split}-{i:03}", fault, seed=10_000 * number + i) for i, fault in enumerate(wanted)]
-        frame = pd.concat(runs, ignore_index=True)
-        frame.to_parquet(partial / "faults" / f"{split}.parquet", index=False)
-        if split == "train":
-            names = [run.run.iloc[0] for run in runs[:normal]]
-            frame[frame.run.isin(names)].drop(columns="fault").to_parquet(partial / "normal_runs.parquet", index=False)
-        else:
-            new = frame.assign(fault=(frame.fault != "normal").astype(int))
-            new.to_parquet(partial / "new_runs.parquet", index=False)
-    partial.rename(place)
+    with making(place) as partial:
+        (partial / "faults").mkdir(parents=True)
+        simulate = _simulator()
+        for number, (split, (normal, faulty)) in enumerate(RUNS.items()):
+            wanted = [0] * normal + [fault for fault in FAULTS for _ in range(faulty)]
+            runs = [simulate(f"{split}-{i:03}", fault, seed=10_000 * number + i) for i, fault in enumerate(wanted)]
+            frame = pd.concat(runs, ignore_index=True)
+            frame.to_parquet(partial / "faults" / f"{split}.parquet", index=False)
+            if split == "train":
+                names = [run.run.iloc[0] for run in runs[:normal]]
+                frame[frame.run.isin(names)].drop(columns="fault").to_parquet(partial / "normal_runs.parquet", index=False)
+            else:
+                new = frame.assign(fault=(frame.fault != "normal").astype(int))
+                new.to_parquet(partial / "new_runs.parquet", index=False)
     return place
 
 
@@ -101,12 +98,10 @@ def _built() -> Path:
         return place
     source = python_package("tep-studio", "0.2.0", SHA256, source=True) / "tep_studio-0.2.0"
     lacking = sorted({name for module, name in NEEDS.items() if importlib.util.find_spec(module) is None})
-    partial = place.with_name(f"{place.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial), str(source), *lacking]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Unreachable(f"tep-studio cannot be built (it needs a C compiler): {reason}")
-    partial.rename(place)
+    with making(place) as partial:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial), str(source), *lacking]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise Unreachable(f"tep-studio cannot be built (it needs a C compiler): {reason}")
     return place

@@ -67,6 +67,13 @@ class WavePreparation(Preparation):
         wave = _levelled(x["wave"].float()[:, :, None], mask)[:, :, 0]
         return {"input_values": wave.to(self.scale.dtype), "attention_mask": mask}
 
+    def augment(self, x: dict[str, Any], y: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Silence two stretches of each recording, of at most a tenth of it each."""
+        wave, length = x["input_values"], x["attention_mask"].sum(1)
+        for _ in range(2):
+            wave = wave.masked_fill(_stretch(wave.shape[1], length // 10, length), 0.0)
+        return {**x, "input_values": wave}, y
+
 
 def _levelled(values: Tensor, mask: Tensor) -> Tensor:
     """`(b, t, k)` -> mean 0 and deviation 1 over the steps where `mask` `(b, t)` is True, 0 elsewhere."""

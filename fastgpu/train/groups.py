@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 from fastgpu.errors import ModelError
 
-__all__ = ["freeze_to_head", "frozen_modules", "layer_groups"]
+__all__ = ["freeze_to_head", "frozen_modules", "layer_groups", "unfreeze"]
 
 
 def layer_groups(net: nn.Module, head: tuple[str, ...]) -> list[list[nn.Parameter]]:
@@ -26,14 +28,20 @@ def layer_groups(net: nn.Module, head: tuple[str, ...]) -> list[list[nn.Paramete
     return [early, body, ends]
 
 
-def freeze_to_head(net: nn.Module, head: tuple[str, ...]) -> None:
-    """Let only the head train."""
+def freeze_to_head(net: nn.Module, head: tuple[str, ...], constants: Collection[str] = ()) -> None:
+    """Let only the head train, without its `constants`, names of parameters that never do."""
     groups = layer_groups(net, head)
     if not groups[0] and not groups[1]:
         raise ModelError(f"freeze() leaves the head to train. {type(net).__name__} is one layer: all of it is the head. Train it as it is.")
-    net.requires_grad_(False)
-    for parameter in groups[2]:
-        parameter.requires_grad_(True)
+    at_end = {id(parameter) for parameter in groups[2]}
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(id(parameter) in at_end and name not in constants)
+
+
+def unfreeze(net: nn.Module, constants: Collection[str] = ()) -> None:
+    """Let all parameters train but the `constants`."""
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name not in constants)
 
 
 def frozen_modules(net: nn.Module) -> list[nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from fastgpu.errors import DataError, FastGPUError, ModelError
 from fastgpu.train.module import TaskModule
 from fastgpu.train.reproducible import own_randomness
 
-__all__ = ["check_batch"]
+__all__ = ["check_batch", "check_precision"]
 
 
 def check_batch(module: TaskModule, batch: Batch) -> None:
@@ -27,13 +28,9 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
         raise DataError("Training needs targets. The train split has none. Give (x, y), or the name of a target column.")
     net = module.model
     modes = [(m, m.training) for m in net.modules()]
-    weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-    x, y = like(batch["x"], weight), like(batch["y"], weight)
     try:
-        with torch.no_grad(), own_randomness():
-            net.eval()
-            prepared = like(module.preparation.to(weight.device)(x), weight)
-            out, loss = module.task.step(net, prepared, y, module.loss.to(weight.device))
+        net.eval()
+        out, loss = _step(module, batch)
     except FastGPUError:
         raise
     except Exception as error:  # whatever a network raises on data that it was not made for
@@ -47,6 +44,36 @@ def check_batch(module: TaskModule, batch: Batch) -> None:
     module.task.check_outputs(out)
     if loss.ndim:
         raise ModelError(f"A loss must be one number. It has the shape {tuple(loss.shape)}. Use reduction='mean'.")
+
+
+def check_precision(module: TaskModule, batch: Batch, precision: str) -> None:
+    """Run such a batch through a copy in the precision in which all weights are to be held.
+
+    Raises:
+        ModelError: the network, or its loss, does not work in it.
+    """
+    dtype = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}.get(precision)
+    if dtype is None:
+        return
+    trial = copy.deepcopy(module).to(dtype)
+    try:
+        check_batch(trial, batch)
+        trial.train()
+        _step(trial, batch)
+    except Exception as error:  # in each library another kind
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelError(
+            f"The network must work in the precision that is asked for. It does not in {precision}: {reason}. "
+            'Use precision="bf16-mixed" or 32.'
+        ) from error
+
+
+def _step(module: TaskModule, batch: Batch) -> tuple[dict[str, Any], torch.Tensor]:
+    weight = next((p for p in module.model.parameters() if p.is_floating_point()), torch.empty(0))
+    x, y = like(batch["x"], weight), like(batch["y"], weight)
+    with torch.no_grad(), own_randomness():
+        prepared = like(module.preparation.to(weight.device)(x), weight)
+        return module.task.step(module.model, prepared, y, module.loss.to(weight.device))
 
 
 def _shapes(x: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ class ModelInfo:
         source: where the architecture comes from.
         size: `(height, width)` in pixels that it was made for; None where it has no opinion.
         pretrained: whether pretrained weights are published for it.
+        extra: the extra of FastGPU that it needs, `""` where there is none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModelInfo:
     source: str
     size: tuple[int, int] | None
     pretrained: bool
+    extra: str
 
     def __str__(self) -> str:
         rows = {
@@ -53,6 +55,7 @@ class ModelInfo:
             "source": self.source,
             "size": "any" if self.size is None else f"{self.size[0]}x{self.size[1]}",
             "pretrained": "weights are published" if self.pretrained else "no",
+            "needs": f"pip install 'fastgpu[{self.extra}]'" if self.extra else "nothing more",
         }
         return "\n".join([self.name, *(f"  {name:<11} {value}" for name, value in rows.items())])
 
@@ -62,8 +65,8 @@ def list_models(pattern: str = "*", *, task: str | None = None, input: str | Non
 
     Args:
         pattern: names to list, with `*` and `?` as in a shell.
-        task: only those that can be built for this task: `"classification"`, `"multilabel"`, `"regression"`.
-        input: only those that take this input kind: `"image"`, `"text"`, `"table"`.
+        task: only those that can be built for this task, one of `fastgpu.tasks.TASKS`, such as `"classification"`.
+        input: only those that take this input kind, one of `fastgpu.inputs.INPUTS`, such as `"image"`.
 
     Raises:
         UnknownNameError: no architecture knows such a task or input kind.
@@ -121,9 +124,8 @@ def build(name: str, facts: dict[str, Any], target: int | dict[str, Any], pretra
 
     Args:
         name: the architecture's name, see `list_models`.
-        facts: what `Input.facts()` gives: `{"kind": "image", "channels": int, "size": (height, width)}`,
-            `{"kind": "text", "vocabulary": int, "max_length": int, "pad": int}` or
-            `{"kind": "table", "numbers": int, "cardinalities": (int, ...)}`.
+        facts: what `Input.facts()` gives: `"kind"` and the sizes of that kind, such as `{"kind": "image", "channels": int,
+            "size": (height, width)}` or `{"kind": "table", "numbers": int, "cardinalities": (int, ...)}`.
         target: what `Task.facts()` gives, `{"task": "classification", "outputs": 10}` and what a task adds; or just how
             many numbers an item gets.
         pretrained: False never looks for weights, True insists on them, `"auto"` takes them where they can be had;
@@ -160,8 +162,11 @@ def build(name: str, facts: dict[str, Any], target: int | dict[str, Any], pretra
 
         _, note = weights_file(name, pretrained)
         built = family.build(name, facts, target, False)
-        return dataclasses.replace(built, notes=(note, *built.notes))
-    return family.build(name, facts, target, pretrained)
+        built = dataclasses.replace(built, notes=(note, *built.notes))
+    else:
+        built = family.build(name, facts, target, pretrained)
+    constants = tuple(name for name, parameter in built.net.named_parameters() if not parameter.requires_grad)
+    return dataclasses.replace(built, constants=constants)
 
 
 def check_task(entry: Entry, task: str) -> None:
@@ -235,6 +240,7 @@ def model_info(name: str) -> ModelInfo:
         source=entry.source,
         size=entry.size,
         pretrained=entry.pretrained,
+        extra=entry.extra,
     )
 
 

@@ -24,6 +24,7 @@ class Built:
         pretrained: whether pretrained weights were loaded; the network's layout may depend on it.
         head: dotted names of what is new for the data, though the rest have been trained before: the last layer, and a
             detector's pyramid before it; empty: the last module that has parameters.
+        constants: names of parameters that are never trained, such as fixed positions; `fastgpu.zoo.build` finds them.
         notes: what was decided, each one line, printed once.
     """
 
@@ -31,6 +32,7 @@ class Built:
     declares: dict[str, Any] = dataclasses.field(default_factory=dict)
     pretrained: bool = False
     head: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

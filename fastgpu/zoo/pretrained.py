@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
-from fastgpu.errors import ArgumentError, NetworkError
+from fastgpu.errors import ArgumentError, CheckpointError, NetworkError
 
-__all__ = ["weights_file"]
+__all__ = ["fitting", "weights_file"]
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 PATIENCE = 1.5
 """Seconds that a server has to answer; a caller without a network gets its answer within 2."""
+
+
+@contextlib.contextmanager
+def fitting(name: str, weights: Path | None) -> Iterator[None]:
+    """One line for a file of weights that is damaged or belongs to another network.
+
+    Raises:
+        CheckpointError: what was done with `weights` failed.
+    """
+    try:
+        yield
+    # A damaged file ends in an error of safetensors, of zipfile, of pickle, or in missing keys.
+    except Exception as error:
+        if weights is None:
+            raise
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"Pretrained weights have to fit {name}. {weights} does not: {line[:200]}. Delete that file, or use pretrained=False."
+        ) from error
 
 
 def weights_file(name: str, wanted: bool | str, *, hub: str = "", url: str = "") -> tuple[Path | None, str]:

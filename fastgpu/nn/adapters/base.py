@@ -35,6 +35,10 @@ class Adapter(nn.Module, ABC):
     def suits(cls, net: nn.Module) -> bool:
         """Whether this adapter is the one for `net`; looks at names of classes, without importing the library."""
 
+    def called(self) -> list[nn.Module]:
+        """Modules whose `forward` does the work: those that compiling serves."""
+        return [self.net]
+
     @abstractmethod
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastgpu.nn.adapters.base import ADAPTERS
+from fastgpu.nn.adapters.base import ADAPTERS, of_library
 from fastgpu.nn.adapters.detector import Detector, boxes_of
 
 __all__ = ["Detr"]
@@ -22,7 +22,7 @@ class Detr(Detector):
 
     @classmethod
     def suits(cls, net: nn.Module) -> bool:
-        return type(net).__module__.startswith("transformers.") and type(net).__name__.endswith("ForObjectDetection")
+        return of_library(net, "transformers") and any(kind.__name__.endswith("ForObjectDetection") for kind in type(net).__mro__)
 
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         image = x["image"]
@@ -32,12 +32,17 @@ class Detr(Detector):
             labels = [{"class_labels": t["labels"], "boxes": _centred(t["boxes"]) / shares} for t in boxes_of(y)]
         out = self.net(pixel_values=image, labels=labels)
         given = {"logits": out.logits, "pred_boxes": out.pred_boxes}
-        return given if y is None else {**given, "loss": out.loss}
+        return given if y is None else {**given, "loss": out.loss + self._unused()}
+
+    def _unused(self) -> Tensor | float:
+        """Zero, from parameters that take no part in a batch without any box: processes wait for a gradient of each."""
+        denoising: Any = getattr(self.net.model, "denoising_class_embed", None)
+        return 0.0 if denoising is None else 0.0 * denoising.weight.sum()
 
     def detect(self, x: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, list[Tensor]]:
         net: Any = self.net
         logits = out["logits"].float()
-        if net.config.model_type in ("detr", "yolos"):  # softmax, with "nothing" as the last class
+        if net.config.model_type in ("detr", "yolos", "table-transformer"):  # softmax, with "nothing" as the last class
             shares = logits.softmax(-1)[..., :-1]
         else:
             shares = logits.sigmoid()
@@ -45,13 +50,13 @@ class Detr(Detector):
         scores, at = shares.flatten(1).topk(min(MOST, shares[0].numel()))
         boxes = out["pred_boxes"].float().gather(1, (at // classes)[..., None].expand(-1, -1, 4))
         middle, side = boxes.split(2, -1)
-        corners = torch.cat([middle - side / 2, middle + side / 2], -1) * _size(x["image"]).float()
+        corners = torch.cat([middle - side / 2, middle + side / 2], -1) * _size(x["image"])
         return {"boxes": list(corners), "labels": list(at % classes), "scores": list(scores)}
 
 
 def _size(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
-    return torch.tensor([width, height, width, height], device=image.device, dtype=image.dtype)
+    return torch.tensor([width, height, width, height], device=image.device, dtype=torch.float32)
 
 
 def _centred(boxes: Tensor) -> Tensor:

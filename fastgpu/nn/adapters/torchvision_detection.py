@@ -30,8 +30,13 @@ class TorchvisionDetection(Detector):
     def __init__(self, net: nn.Module, keys: tuple[str, ...]) -> None:
         super().__init__(net, keys)
         self.two_stage = hasattr(net, "roi_heads")
+        self.kinds = {kind.__name__ for kind in type(net).__mro__}
         # Where 0 is the background, the first class is 1.
-        self.first = 1 if self.two_stage or type(net).__name__ == "SSD" else 0
+        self.first = 1 if self.two_stage or "SSD" in self.kinds else 0
+
+    def called(self) -> list[nn.Module]:
+        net: Any = self.net
+        return [net.backbone] if self.two_stage else [net.backbone, net.head]
 
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         net: Any = self.net
@@ -51,7 +56,7 @@ class TorchvisionDetection(Detector):
         else:
             maps = list(out["features"].values())
             heads, anchors = _heads(out), net.anchor_generator(images, _shapes(maps))
-            if type(net).__name__ == "SSD":
+            if "SSD" in self.kinds:
                 found = net.postprocess_detections(heads, anchors, images.image_sizes)
             else:
                 sizes = self._anchors_a_level(maps)
@@ -66,9 +71,10 @@ class TorchvisionDetection(Detector):
         net: Any = self.net
         maps = list(out["features"].values())
         heads, anchors = _heads(out), net.anchor_generator(_image_list(image), _shapes(maps))
-        if type(net).__name__ == "FCOS":
+        targets = [{**each, "boxes": each["boxes"].float()} for each in targets]
+        if "FCOS" in self.kinds:
             losses = net.compute_loss(targets, heads, anchors, self._anchors_a_level(maps))
-        elif type(net).__name__ == "SSD":
+        elif "SSD" in self.kinds:
             losses = net.compute_loss(targets, heads, anchors, [_matched(net, t["boxes"], a) for t, a in zip(targets, anchors)])
         else:
             losses = net.compute_loss(targets, heads, anchors)

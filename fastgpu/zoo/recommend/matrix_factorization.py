@@ -43,7 +43,7 @@ class MatrixFactorization(nn.Module):
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the vectors for these users and items."""
-    return Built(net=MatrixFactorization(facts["users"], facts["items"], WIDTHS[name]))
+    return Built(net=MatrixFactorization(facts["users"], facts["items"], WIDTHS[name]), head=("",))  # all of it is one layer
 
 
 def entry(name: str) -> Entry:

@@ -35,12 +35,14 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     features = [SparseFeature(field, vocab_size=size, embed_dim=WIDTH) for field, size in sizes.items()]
     if name == "deepfm":
         net: Any = DeepFM(deep_features=features, fm_features=features, mlp_params=dict(LAYERS))
+        head = ("linear", "mlp")
     else:
         net = DCNv2(features=features, n_cross_layers=2, mlp_params=dict(LAYERS), use_low_rank_mixture=False)
+        head = ("crossnet", "parallel_dnn", "linear")
     with torch.no_grad():
         for table in net.embedding.embed_dict.values():
             table.weight[0] = 0.0  # what training did not have starts, and then stays, in the middle
-    return Built(net=net)
+    return Built(net=net, head=head)
 
 
 def entry(name: str) -> Entry:

@@ -67,7 +67,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     if not facts["history"]:
         raise ArgumentError(f"{name} looks at what came before. These interactions have no times. Name their column: columns={{'time': ...}}.")
     width, layers = SIZES[name]
-    return Built(net=SASRec(facts["items"], facts["history"], width=width, layers=layers))
+    return Built(net=SASRec(facts["items"], facts["history"], width=width, layers=layers), head=("encoder",))
 
 
 def entry(name: str) -> Entry:

@@ -69,7 +69,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     """Build the towers for these users and items."""
     width, hidden = WIDTHS[name]
     sides = facts["user_cardinalities"], facts["item_cardinalities"]
-    return Built(net=TwoTower(facts["users"], facts["items"], *sides, width=width, hidden=hidden))
+    return Built(net=TwoTower(facts["users"], facts["items"], *sides, width=width, hidden=hidden), head=("user_tower", "item_tower"))
 
 
 def entry(name: str) -> Entry:

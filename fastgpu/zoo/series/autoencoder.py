@@ -40,7 +40,7 @@ class _Rebuilding(AnomalyNetwork):
             with torch.no_grad():
                 # A running mean that begins as a plain one.
                 share = 1 / (self.seen + 1).clamp(max=100)
-                self.usual.lerp_(errors.detach().float().mean(0), share)
+                self.usual.lerp_(errors.detach().to(self.usual.dtype).mean(0), share)
                 self.seen += 1
         # A sensor of pure noise is never rebuilt, and would drown the small errors of the others.
         return {"score": (errors / self.usual.clamp_min(1e-4)).mean(1), "losses": errors.mean(1)}

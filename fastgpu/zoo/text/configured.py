@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
 from fastgpu.errors import ModelError
 from fastgpu.optional import require
 from fastgpu.zoo.entry import Built, Entry, Family
@@ -48,6 +50,9 @@ TRANSLATORS: dict[str, Size] = {
     "base": Size(width=512, layers=6, heads=8, inner=2048),
 }
 """`base` is that of Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; the others are for data of thousands of sentences."""
+
+BEAMS = 4
+"""Sentences that are followed at a time while one is generated; one alone gave 1.8 BLEU less."""
 
 Configure = Callable[[Any, Size, Mapping[str, Any], Mapping[str, Any]], Any]
 """`(transformers, size, facts of the input, facts of the target) -> configuration`."""
@@ -101,6 +106,9 @@ def translators(family: str, configure: Configure, *, head: str, source: str, li
         if target["outputs"] != facts["vocabulary"]:
             raise ModelError(f"{name} shares one vocabulary between source and target. {facts['vocabulary']} and {target['outputs']} tokens came.")
         net = transformers.AutoModelForSeq2SeqLM.from_config(configure(transformers, size, facts, target))
+        net.generation_config.num_beams = BEAMS
+        if getattr(net.config, "scale_embedding", False):
+            _widen_embeddings(net)
         return Built(net=net, declares={"last": facts.get("end")}, head=(f"{head}.{size.layers - 1}",))
 
     def entry(name: str) -> Entry:
@@ -115,6 +123,17 @@ def translators(family: str, configure: Configure, *, head: str, source: str, li
         )
 
     return Family(names=lambda: [f"{family}/{size}" for size in TRANSLATORS], entry=entry, build=build)
+
+
+def _widen_embeddings(net: Any) -> None:
+    """Tokens begin with a deviation of `width ** -0.5`, so that, scaled, they weigh as much as positions (Vaswani et al., 2017, section 3.4).
+
+    With the library's 0.02 a small network did not learn to look at the source within 40 epochs of 128 pairs; with the
+    larger deviation in all weights it learnt 14,768 pairs more slowly (BLEU 46 against 50 after 8 epochs).
+    """
+    tokens = net.get_input_embeddings()
+    with torch.no_grad():
+        tokens.weight.normal_(std=tokens.embedding_dim**-0.5)[net.config.pad_token_id] = 0.0
 
 
 def _shape(size: Size) -> str:

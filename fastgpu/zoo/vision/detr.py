@@ -1,4 +1,4 @@
-"""RT-DETR v2, D-FINE and DETR from transformers' configurations: objects as queries, trained from the data alone."""
+"""RT-DETR v2 and D-FINE from transformers' configurations: objects as queries, trained from the data alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__: list[str] = []
 SOURCES = {
     "rt_detr_v2": "RT-DETR v2, Lv et al., 2024, arXiv 2407.17140, as in transformers",
     "d_fine": "D-FINE, Peng et al., 2024, arXiv 2410.13842, as in transformers",
-    "detr": "DETR, Carion et al., 2020, arXiv 2005.12872, as in transformers",
 }
 
 
@@ -71,11 +70,11 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     transformers: Any = require("transformers", need=f"The architecture {name}")
     require("scipy", need=f"The architecture {name}")  # its loss matches queries and boxes by scipy's assignment
     family, _, size = name.partition("/")
-    made = {"rt_detr_v2": _rt_detr, "d_fine": _d_fine, "detr": _detr}[family]
-    config = made(transformers, SIZES[size], facts["channels"])
+    config = {"rt_detr_v2": _rt_detr, "d_fine": _d_fine}[family](transformers, SIZES[size], facts["channels"])
     config.id2label = {i: str(i) for i in range(target["outputs"])}
     config.label2id = {str(i): i for i in range(target["outputs"])}
-    return Built(net=transformers.AutoModelForObjectDetection.from_config(config))
+    net = transformers.AutoModelForObjectDetection.from_config(config)
+    return Built(net=net, head=("model.enc_score_head", "model.enc_bbox_head", "model.decoder"))
 
 
 def _resnet(transformers: Any, size: Size, channels: int) -> Any:
@@ -118,32 +117,6 @@ def _rt_detr(transformers: Any, size: Size, channels: int) -> Any:
 def _d_fine(transformers: Any, size: Size, channels: int) -> Any:
     return transformers.DFineConfig(
         backbone_config=_resnet(transformers, size, channels), **_shared(size), hidden_expansion=0.5, depth_mult=1.0
-    )
-
-
-def _detr(transformers: Any, size: Size, channels: int) -> Any:
-    backbone = transformers.ResNetConfig(
-        num_channels=channels,
-        embedding_size=_stem(size),
-        hidden_sizes=list(size.stages),
-        depths=list(size.depths),
-        layer_type="basic" if size.basic else "bottleneck",
-        out_features=["stage4"],
-    )
-    return transformers.DetrConfig(
-        backbone_config=backbone,
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        num_channels=channels,
-        d_model=size.width,
-        encoder_layers=size.layers,
-        decoder_layers=size.layers,
-        encoder_ffn_dim=8 * size.width,
-        decoder_ffn_dim=8 * size.width,
-        encoder_attention_heads=size.width // 32,
-        decoder_attention_heads=size.width // 32,
-        num_queries=size.queries,
-        auxiliary_loss=True,
     )
 
 

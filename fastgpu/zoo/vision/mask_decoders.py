@@ -14,8 +14,8 @@ from torch import nn
 from fastgpu.errors import ModelError
 from fastgpu.optional import require
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
-from fastgpu.zoo.pretrained import weights_file
-from fastgpu.zoo.vision.pyramids import pyramid_names
+from fastgpu.zoo.pretrained import fitting, weights_file
+from fastgpu.zoo.vision.pyramids import backbone_config, pyramid_names
 
 __all__ = ["DECODERS", "ENCODERS"]
 
@@ -77,7 +77,7 @@ def names(family: str) -> list[str]:
 def entry(name: str) -> Entry:
     """Facts about a decoder on an encoder; the encoder's name may carry the tag of particular weights."""
     family, _, encoder = name.partition("/")
-    config = None if encoder in ENCODERS else _config(encoder)
+    config = None if encoder in ENCODERS else backbone_config(name)
     return Entry(
         name=name,
         inputs=("image",),
@@ -100,7 +100,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         ModelError: the decoder does not take this encoder, or not for pictures of this size.
     """
     family, _, encoder = name.partition("/")
-    config = None if encoder in ENCODERS else _config(encoder)
+    config = None if encoder in ENCODERS else backbone_config(name)
     weights, note = None, ""
     if config is not None and pretrained != "layout":
         weights, note = weights_file(encoder, pretrained, hub=config.hf_hub_id or "", url=config.url or "")
@@ -120,12 +120,6 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     )
 
 
-def _config(encoder: str) -> Any:
-    import timm
-
-    return timm.get_pretrained_cfg(encoder)
-
-
 def _create(
     family: str, encoder: str, channels: int, outputs: int, options: dict[str, Any], weights: Path | None = None
 ) -> nn.Module:
@@ -133,7 +127,7 @@ def _create(
     own = encoder in ENCODERS
     given = {} if weights is None else {"pretrained_cfg_overlay": {"file": str(weights)}}
     # Some of the package's own encoders read numbers of tensors while they are built: never on the meta device.
-    with torch.device("cpu") if own else contextlib.nullcontext():
+    with torch.device("cpu") if own else contextlib.nullcontext(), fitting(encoder, weights):
         return getattr(smp, DECODERS[family].kind)(
             encoder_name=encoder if own else f"tu-{encoder}",
             encoder_weights=None if weights is None else True,

@@ -88,7 +88,7 @@ class PatchCore(AnomalyNetwork):
             `"score"` `(b,)`, about standard normal for normal pictures; `"map"` `(b, h, w)` on the same scale; `"losses"` `(b,)`.
         """
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            patches = self._patches(image.float())
+            patches = self._patches(image.to(next(self.body.parameters()).dtype))
             if self.training:
                 self._remember(patches)
             distances = self._distances(patches)[:, None]
@@ -103,7 +103,7 @@ class PatchCore(AnomalyNetwork):
 
     def _patches(self, image: Tensor) -> Tensor:
         """Each place of the finest map with its neighbours on all levels: `(b, h, w, channels)`."""
-        maps = [F.avg_pool2d(each.float(), 3, 1, 1, count_include_pad=False) for each in self.body(image)]
+        maps = [F.avg_pool2d(each.to(self.scale.dtype), 3, 1, 1, count_include_pad=False) for each in self.body(image)]
         maps = [each.sign() * each.abs().sqrt() for each in maps]
         size = maps[0].shape[-2:]
         finest = [each if each.shape[-2:] == size else F.interpolate(each, size, mode="bilinear", align_corners=False) for each in maps]

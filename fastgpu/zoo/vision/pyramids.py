@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastgpu.errors import CheckpointError, ModelError, UnknownNameError
+from fastgpu.errors import ModelError, UnknownNameError
 from fastgpu.nn.pyramid import Pyramid
 from fastgpu.zoo.entry import Entry
-from fastgpu.zoo.pretrained import weights_file
+from fastgpu.zoo.pretrained import fitting, weights_file
 
-__all__ = ["Levels", "build_backbone", "build_pyramid", "choose_levels", "pyramid_entry", "pyramid_names"]
+__all__ = ["Levels", "backbone_config", "build_backbone", "build_pyramid", "choose_levels", "pyramid_entry", "pyramid_names"]
 
 # Modules of timm whose networks keep one size from the first layer to the last, or shrink by other factors than 2.
 _NO_PYRAMID = frozenset(
@@ -54,7 +54,7 @@ def pyramid_names(family: str) -> list[str]:
 
 def pyramid_entry(name: str, task: str, source: str) -> Entry:
     """Facts about a detector on one of timm's networks; the name may carry the tag of particular weights."""
-    config = _config(name.partition("/")[2], name)
+    config = backbone_config(name)
     return Entry(
         name=name,
         inputs=("image",),
@@ -66,6 +66,7 @@ def pyramid_entry(name: str, task: str, source: str) -> Entry:
             {"kind": "image", "channels": 3, "size": (512, 512)},
             {"task": task, "outputs": 80, "box_sizes": (12.0, 320.0)},
         ),
+        extra="vision",  # its metric
     )
 
 
@@ -138,7 +139,7 @@ def build_backbone(
         ModelError: the network gives no pyramid for pictures of this size.
     """
     backbone = name.partition("/")[2]
-    config = _config(backbone, name)
+    config = backbone_config(name)
     weights, note = weights_file(
         backbone, False if pretrained == "layout" else pretrained, hub=config.hf_hub_id or "", url=config.url or ""
     )
@@ -153,9 +154,15 @@ def build_backbone(
     return body, {"declares": declares, "pretrained": weights is not None, "notes": (note,) if note else ()}
 
 
-def _config(backbone: str, name: str) -> Any:
+def backbone_config(name: str) -> Any:
+    """What timm knows of the weights behind `family/<timm name>`.
+
+    Raises:
+        UnknownNameError: the name carries a tag of weights that there are not.
+    """
     import timm
 
+    backbone = name.partition("/")[2]
     try:
         return timm.get_pretrained_cfg(backbone)
     except RuntimeError:
@@ -194,16 +201,10 @@ def _create(backbone: str, channels: int, options: dict[str, Any], weights: Path
     import timm
 
     given = {"features_only": True, "in_chans": channels, **options}
-    if weights is None:
-        return timm.create_model(backbone, pretrained=False, **given)
-    try:
-        return timm.create_model(backbone, True, pretrained_cfg_overlay={"file": str(weights)}, **given)
-    # A damaged file ends in an error of safetensors, of zipfile, of pickle, or in missing keys.
-    except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"Pretrained weights have to fit {backbone}. {weights} does not: {line[:200]}. Delete that file, or use pretrained=False."
-        ) from error
+    if weights is not None:
+        given["pretrained_cfg_overlay"] = {"file": str(weights)}
+    with fitting(backbone, weights):
+        return timm.create_model(backbone, pretrained=weights is not None, **given)
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

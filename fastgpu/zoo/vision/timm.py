@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastgpu.errors import CheckpointError, UnknownNameError
+from fastgpu.errors import UnknownNameError
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
-from fastgpu.zoo.pretrained import weights_file
+from fastgpu.zoo.pretrained import fitting, weights_file
 from fastgpu.zoo.vision import small_images
 
 __all__: list[str] = []
@@ -88,19 +88,11 @@ def _create(
     import timm
 
     options: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
-    if weights is None:
-        return timm.create_model(name, in_chans=channels, num_classes=outputs, **options)
-    try:
+    if weights is not None:
         # Loaded from the file, not by the hub's client: that would ask the network again.
-        return timm.create_model(
-            name, True, pretrained_cfg_overlay={"file": str(weights)}, in_chans=channels, num_classes=outputs, **options
-        )
-    # A damaged file ends in an error of safetensors, of zipfile, of pickle, or in missing keys.
-    except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"Pretrained weights have to fit {name}. {weights} does not: {line[:200]}. Delete that file, or use pretrained=False."
-        ) from error
+        options["pretrained_cfg_overlay"] = {"file": str(weights)}
+    with fitting(name, weights):
+        return timm.create_model(name, pretrained=weights is not None, in_chans=channels, num_classes=outputs, **options)
 
 
 def _shape(net: nn.Module, config: Any) -> tuple[small_images.Shape, list[tuple[str, ...]]]:

@@ -40,6 +40,7 @@ def entry(name: str) -> Entry:
             {"kind": "image", "channels": 3, "size": (512, 512)},
             {"task": task, "outputs": 80, "box_sizes": (12.0, 320.0)},
         ),
+        extra="vision",  # its metric
     )
 
 
@@ -61,10 +62,13 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     if name.startswith("ssd"):  # they have one size of their own, and say so where another is given
         del options["min_size"], options["max_size"]
     # Both are needed: without weights_backbone=None the backbone's weights are still fetched.
-    net = get_model(name, weights=None, weights_backbone=None, num_classes=target["outputs"] + background, **options)
+    net: Any = get_model(name, weights=None, weights_backbone=None, num_classes=target["outputs"] + background, **options)
+    if name == "ssd300_vgg16":
+        net.anchor_generator.steps = None  # its own are those of 300 pixels; else they follow from the maps
     if facts["channels"] != 3:
         _take_channels(net, facts["channels"])
-    return Built(net=net, head=("roi_heads" if hasattr(net, "roi_heads") else "head",))
+    parts = dict(net.named_modules())
+    return Built(net=net, head=tuple(part for part in ("backbone.fpn", "rpn", "roi_heads", "head") if part in parts))
 
 
 def _take_channels(net: nn.Module, channels: int) -> None:
