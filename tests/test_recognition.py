@@ -14,7 +14,7 @@ from spoken_tones import RATE, ljspeech, texts, wave
 from fastgpu import Learner, zoo
 from fastgpu.data.sources import load
 from fastgpu.data.sources.speech import spoken
-from fastgpu.errors import BadItemError, DataError
+from fastgpu.errors import BadItemError, DataError, UnknownNameError
 from fastgpu.inputs.audio import AudioInput
 from fastgpu.nn.adapters.base import adapt
 from fastgpu.tasks.recognition import Recognition
@@ -185,6 +185,33 @@ class TestArchitectures:
         assert (info.inputs, info.tasks) == (("audio",), ("recognition",))
         assert info.parameters > 500_000
         assert "arXiv" in info.source
+
+    @pytest.mark.parametrize("name", SMALL)
+    def test_a_folder_with_a_checkpoint_is_an_architecture(self, name, metadata, tmp_path, capsys):
+        trained = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        trained.module.save_pretrained(tmp_path / "heard")
+        (tmp_path / "heard" / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": RATE}))
+        characters = trained.data.task.characters
+        if name.startswith("wav2vec2"):
+            rows = {"<pad>": 0, "<s>": 1, **{"|" if c == " " else c.upper(): i + 2 for i, c in enumerate(characters)}}
+            (tmp_path / "heard" / "vocab.json").write_text(json.dumps(rows))
+        capsys.readouterr()
+        learn = Learner(str(tmp_path / "heard"), metadata, out=tmp_path)
+        assert learn.pretrained
+        assert learn.data.input.sampling_rate == RATE
+        same = {key for key, value in trained.module.state_dict().items() if torch.equal(value, learn.module.state_dict()[key])}
+        assert len(same) > len(trained.module.state_dict()) // 2
+        if name.startswith("wav2vec2"):
+            assert f"of {len(characters)} of the {len(characters)} characters too" in capsys.readouterr().out
+            assert torch.equal(learn.module.lm_head.weight[2:], trained.module.lm_head.weight[2:])
+        learn.fine_tune(1)
+        loaded = Learner.load(learn.save(tmp_path / "saved"))
+        assert loaded.predict(metadata.parent / "wavs").texts == learn.predict(metadata.parent / "wavs").texts
+
+    def test_a_checkpoint_of_another_type_is_named(self, metadata, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "clap"}))
+        with pytest.raises(UnknownNameError, match="This one holds 'clap', a type that is not taken"):
+            Learner(str(tmp_path), metadata)
 
     @pytest.mark.parametrize(("name", "key"), [("parakeet_ctc/tiny", "input_features"), ("wav2vec2/tiny", "input_values")])
     def test_augmentation_blanks_stretches(self, name, key, metadata, tmp_path):

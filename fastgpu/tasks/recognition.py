@@ -83,8 +83,8 @@ class Recognition(Task):
         return FIRST + len(self.characters)
 
     def facts(self) -> dict[str, Any]:
-        """Beside the usual `"blank"`, `"end"`, and `"longest"`, most characters of a training transcript."""
-        return {**super().facts(), "blank": BLANK, "end": END, "longest": self.longest}
+        """Beside the usual `"blank"`, `"end"`, the `"characters"`, and `"longest"`, most of them in a training transcript."""
+        return {**super().facts(), "blank": BLANK, "end": END, "characters": self.characters, "longest": self.longest}
 
     def encode(self, targets: np.ndarray, x: Columns | None = None) -> Columns:
         """Transcripts -> `labels` `(b, longest)` int64 and `text`; a character that training lacked is in `text` alone."""

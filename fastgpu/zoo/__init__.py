@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.zoo.checkpoints import configuration
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
 
 __all__ = ["Built", "Entry", "Family", "ModelInfo", "build", "check_task", "find", "list_models", "model_info", "wrap"]
@@ -116,6 +117,8 @@ def find(name: str) -> tuple[Family, Entry]:
     hint = 'fastgpu.zoo.list_models("*resnet*") lists names by a pattern.'
     if is_path:
         hint = "A path leads to the folder of a checkpoint, with its config.json, and has to stay there for what is trained from it."
+        kind = configuration(name).get("model_type")
+        hint += f" This one holds {kind!r}, a type that is not taken." if kind else ""
     raise UnknownNameError("architecture", name, list_models(), hint)
 
 

@@ -5,17 +5,15 @@ Its weights are loaded whatever `pretrained` says, and its own tokenizer is take
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from fastgpu.errors import ArgumentError, CheckpointError, ModelError
+from fastgpu.errors import ArgumentError, ModelError
 from fastgpu.optional import require
+from fastgpu.zoo.checkpoints import configuration, quiet, readable
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
 
 __all__: list[str] = []
@@ -30,12 +28,12 @@ DECODERS = ("bart", "marian", "mt5", "pegasus", "t5", "umt5")
 
 def answers(name: str) -> bool:
     """Whether a name is the path of such a folder."""
-    return _config(name).get("model_type") in (*ENCODERS, *DECODERS)
+    return configuration(name).get("model_type") in (*ENCODERS, *DECODERS)
 
 
 def entry(name: str) -> Entry:
     """Facts about a checkpoint, from its `config.json`."""
-    config = _config(name)
+    config = configuration(name)
     writes = config["model_type"] in DECODERS
     vocabulary = config.get("vocab_size", 8000)
     facts = {"kind": "text", "vocabulary": vocabulary, "max_length": 1, "pad": config.get("pad_token_id") or 0}
@@ -61,7 +59,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     writes = target["task"] == "translation"
     kind = transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModelForSequenceClassification
     options = {} if writes else {"num_labels": target["outputs"]}
-    with _quiet(transformers), _one_line(folder):
+    with quiet(transformers), readable(folder):
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **options)
         _check_fit(config, folder, facts, target)
         if pretrained == "layout" or torch.get_default_device().type == "meta":
@@ -74,15 +72,6 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
             )
     declares = {"last": facts.get("end")} if writes else {"first": facts.get("begin"), "last": facts.get("end")}
     return Built(net=net, declares=declares, pretrained=True, head=_head(net, writes), notes=(f"weights and tokenizer: {folder}",))
-
-
-def _config(name: str) -> dict[str, Any]:
-    """What `config.json` in a folder says; empty where there is none."""
-    try:
-        found = json.loads((Path(name).expanduser() / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _check_fit(config: Any, folder: Path, facts: dict[str, Any], target: dict[str, Any]) -> None:
@@ -109,33 +98,6 @@ def _head(net: nn.Module, writes: bool) -> tuple[str, ...]:
     decoder: Any = net.get_decoder()  # pyright: ignore[reportCallIssue]
     last = (decoder.block if hasattr(decoder, "block") else decoder.layers)[-1]
     return tuple(name for name, module in net.named_modules() if module is last)
-
-
-@contextlib.contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the library's bars, and its report of a new last layer, which is what was asked for."""
-    logging = transformers.utils.logging
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _one_line(folder: Path) -> Iterator[None]:
-    """A damaged checkpoint ends in an error of safetensors, of JSON or of the library; each becomes one line."""
-    try:
-        yield
-    except (ArgumentError, ModelError):
-        raise
-    except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"A checkpoint must be readable by transformers. {folder} is not: {line[:200]}. Save it anew.") from error
 
 
 FAMILIES.register("huggingface")(Family(names=list, entry=entry, build=build, answers=answers))
