@@ -21,8 +21,9 @@ BLANK = 0
 class SpeechCTC(Adapter):
     """Connectionist temporal classification: `logits` `(b, steps, outputs)`, the blank first, and `steps` `(b,)` that are sound.
 
-    Networks that take frames are given `input_features`, those that take waves `input_values`. The loss is the library's,
-    from `y["labels"]` `(b, longest)` int64, filled up with blanks.
+    Networks that take frames are given `input_features`, those that take waves `input_values`. The loss is that of CTC from
+    `y["labels"]` `(b, longest)` int64, filled up with blanks, a mean over characters, in single precision; the library's own
+    takes what fills up for characters, or not, from version to version.
     """
 
     @classmethod
@@ -32,12 +33,17 @@ class SpeechCTC(Adapter):
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         net: Any = self.net
         sound = x["input_features"] if "input_features" in x else x["input_values"]
-        out = net(sound, attention_mask=x["attention_mask"], labels=None if y is None else y["labels"])
-        length = x["attention_mask"].sum(1)
+        logits = net(sound, attention_mask=x["attention_mask"]).logits
         # Rows that are filled up get logits over their padding too.
         shrunk = getattr(net, "_get_subsampling_output_length", None) or net._get_feat_extract_output_lengths
-        found = {"logits": out.logits, "steps": shrunk(length).long()}
-        return found if y is None else {**found, "loss": out.loss}
+        steps = shrunk(x["attention_mask"].sum(1)).long()
+        found = {"logits": logits, "steps": steps}
+        return found if y is None else {**found, "loss": _ctc_loss(logits, steps, y["labels"])}
+
+
+def _ctc_loss(logits: Tensor, steps: Tensor, labels: Tensor) -> Tensor:
+    likelihoods = logits.float().log_softmax(-1).transpose(0, 1)
+    return F.ctc_loss(likelihoods, labels, steps, (labels != BLANK).sum(1), blank=BLANK, zero_infinity=True)
 
 
 @ADAPTERS.register("whisper")

@@ -106,7 +106,6 @@ def _renew(net: Any, head: str, target: dict[str, Any], letters: dict[str, int])
         _copy_rows(old, new, *zip(*pairs))
     setattr(net, head, new)
     net.config.vocab_size, net.config.pad_token_id = outputs, target["blank"]
-    net.config.ctc_zero_infinity, net.config.ctc_loss_reduction = True, "mean"
     return len(pairs) - 1 if letters else 0
 
 

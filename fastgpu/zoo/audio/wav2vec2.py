@@ -39,8 +39,6 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
         apply_spec_augment=False,
         mask_time_prob=0.0,  # else there is a vector for what is masked, which nothing trains
         mask_feature_prob=0.0,
-        ctc_loss_reduction="mean",
-        ctc_zero_infinity=True,
         pad_token_id=target["blank"],
     )
     return Built(net=transformers.Wav2Vec2ForCTC(config), declares={"features": "wave"}, head=("lm_head",))
