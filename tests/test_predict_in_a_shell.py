@@ -13,6 +13,7 @@ from PIL import Image
 
 from fastgpu import Learner
 from fastgpu.cli import main
+from fastgpu.errors import ArgumentError
 from fastgpu.inputs.video import Film
 from fastgpu.results import Results
 from fastgpu.tasks.detection import Detection
@@ -129,3 +130,25 @@ def test_what_a_shell_cannot_give(capsys):
     saved("mlp", DataLoader(data, batch_size=8))
     assert main(["predict", "model", "x"]) == 2
     assert "A shell cannot give the items" in capsys.readouterr().err
+
+
+def test_files_of_rows_are_read_in_python_too(tmp_path):
+    frame = reviews()
+    frame.to_csv("reviews.csv", index=False)
+    learn = Learner("text_bag", frame, verbose=False)
+    expected = learn.predict(frame["text"]).labels
+    assert learn.predict("reviews.csv").labels == learn.predict(tmp_path / "reviews.csv").labels == learn.predict(frame).labels == expected
+    with pytest.raises(ArgumentError, match="nope.csv does not. Check the path"):
+        learn.predict("nope.csv")
+    flats = pd.DataFrame({"rooms": range(1, 41), "rent": range(40)})
+    flats.to_csv("flats.csv", index=False)
+    table = Learner("mlp", flats, target="rent", verbose=False)
+    np.testing.assert_array_equal(table.predict("flats.csv").values, table.predict(flats).values)
+
+
+@pytest.mark.parametrize("columns", ["user=reader,item=book", "{user: reader, item: book}"])
+def test_names_of_columns_in_a_shell(columns, capsys):
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"reader": rng.integers(0, 9, 99), "book": rng.integers(0, 9, 99), "rating": rng.integers(1, 6, 99)}).to_csv("r.csv", index=False)
+    assert main(["fit", "two_tower", "r.csv", "--epochs", "1", "--columns", columns]) == 0
+    assert "run folder runs/two_tower-r" in capsys.readouterr().out

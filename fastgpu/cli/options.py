@@ -107,8 +107,11 @@ class _Value(click.ParamType):
         if not isinstance(value, str):
             return value
         kinds = self.keyword.kinds
-        if "Any" in kinds and value.startswith(("{", "[")):
+        if kinds & {"Any", "dict"} and value.startswith(("{", "[")):
             return self._structure(value, param, ctx)
+        if "dict" in kinds and "=" in value:
+            pairs = (part.partition("=") for part in value.split(","))
+            return {name.strip(): column.strip() for name, _, column in pairs}
         if "," in value and kinds & {"Any", "Sequence", "tuple"}:
             return [self._one(part.strip(), param, ctx) for part in value.split(",") if part.strip()]
         return self._one(value, param, ctx)

@@ -273,7 +273,8 @@ def _as_tensor(items: Any, floats: bool = False) -> Tensor:
     """
     if isinstance(items, np.ndarray) and items.dtype.kind == "u" and items.itemsize > 1:
         items = items.astype(np.int64)  # torch does little with wide unsigned integers
-    images = items if isinstance(items, Tensor) else torch.from_numpy(np.ascontiguousarray(items))
+    # An array that PIL gave cannot be written to, which torch warns of.
+    images = items if isinstance(items, Tensor) else torch.from_numpy(np.require(items, requirements=("C", "W")))
     images = images.detach().cpu()
     if images.dtype == torch.bool:
         return images.to(torch.uint8) * 255

@@ -12,7 +12,7 @@ from fastgpu.inputs.table_files import is_table, read_table
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["TEXT_NAMES", "rows_of", "texts_of"]
+__all__ = ["TEXT_NAMES", "rows_of", "texts_in", "texts_of"]
 
 TEXT_NAMES = ("text", "sentence", "review", "comment", "message", "tweet", "content", "document", "question")
 """Usual names of a column of texts."""
@@ -43,9 +43,17 @@ def texts_of(given: Sequence[str]) -> list[str]:
     """
     if not any(map(is_table, given)):
         return list(given)
-    frame = rows_of(given, strings=True)
+    return texts_in(rows_of(given, strings=True), given[0])
+
+
+def texts_in(frame: DataFrame, name: str) -> list[str]:
+    """The column of a table that holds the texts: its only one, or the one with a usual name.
+
+    Raises:
+        ArgumentError: it is not plain which one.
+    """
     columns = [str(c) for c in frame.columns]
     named = columns if len(columns) == 1 else [c for c in columns if c.lower() in TEXT_NAMES]
     if len(named) != 1:
-        raise ArgumentError(f"A file of texts has one column, or one called text. {given[0]} has: {', '.join(columns)}. Rename one.")
+        raise ArgumentError(f"A table of texts has one column, or one called text. {name} has: {', '.join(columns)}. Hand over that column.")
     return frame[named[0]].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -135,7 +136,9 @@ class TableInput(Input):
         return columns
 
     def as_items(self, given: Any) -> Any:
-        """A dict, a 1-D array (one row); a list of dicts, a dict of lists, a 2-D array, a DataFrame (many) -> rows."""
+        """A dict, a 1-D array (one row); a list of dicts, a dict of lists, a 2-D array, a DataFrame, a file (many) -> rows."""
+        if isinstance(given, (str, os.PathLike)):
+            given = rows_of([os.fspath(given)])
         if isinstance(given, dict):
             return self._complete(as_frame(given))
         if hasattr(given, "iloc"):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.shell import texts_of
+from fastgpu.inputs.shell import texts_in, texts_of
 from fastgpu.inputs.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
 
 if TYPE_CHECKING:
@@ -174,11 +174,14 @@ class TextInput(Input):
             yield from (e.ids for e in tokenizer.encode_batch_fast(texts[start : start + _AT_ONCE]))
 
     def as_items(self, given: Any) -> Any:
-        """A string, or a list, array, Series or one-column DataFrame of strings -> `(n,)` strings."""
-        if isinstance(given, str):
-            given = [given]
-        if getattr(given, "ndim", 1) == 2 and given.shape[1] == 1:
-            given = given.iloc[:, 0] if hasattr(given, "iloc") else given[:, 0]
+        """A string, the path of a table with a column of texts, or a list, array, Series or DataFrame of strings -> `(n,)` strings."""
+        if isinstance(given, (str, os.PathLike)):
+            given = texts_of([os.fspath(given)])
+        if getattr(given, "ndim", 1) == 2:
+            if hasattr(given, "iloc"):
+                given = texts_in(given, "The DataFrame")
+            elif given.shape[1] == 1:
+                given = given[:, 0]
         if not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
             raise DataError(f"Texts must be a string or a list of strings. {_came(given)} came.")
         listed = list(given)

@@ -154,7 +154,7 @@ def build(name: str, facts: dict[str, Any], target: int | dict[str, Any], pretra
     family, entry = find(name)
     target = {"task": entry.tasks[0], "outputs": target} if isinstance(target, int) else target
     if facts["kind"] not in entry.inputs:
-        others = ", ".join(_examples("input", facts["kind"])) or "none yet"
+        others = ", ".join(_examples(target["task"], facts["kind"])) or "none yet"
         raise ArgumentError(
             f"The architecture has to take the data. {name} takes {' or '.join(entry.inputs)}, the data are {facts['kind']}. "
             f"For these: {others}."
@@ -179,18 +179,27 @@ def check_task(entry: Entry, task: str) -> None:
         ArgumentError: it is not.
     """
     if task not in entry.tasks:
-        others = ", ".join(_examples("task", task)) or "none yet"
+        others = ", ".join(_examples(task)) or "none yet"
         raise ArgumentError(
             f"The architecture has to fit the task. {entry.name} is for {' or '.join(entry.tasks)}, the task is {task}. For it: {others}."
         )
 
 
-def _examples(axis: str, value: str) -> list[str]:
-    """A few architectures for an input kind or a task, one of each family."""
+_COMMON = ("resnet18", "vit_tiny_patch16_224", "tiny")
+"""What an example of a family is to end in, if it can."""
+
+
+def _examples(task: str, kind: str | None = None) -> list[str]:
+    """A few architectures for a task, and an input kind, one of each family."""
     found = []
     for family in FAMILIES.values():
-        some = ["resnet18"] if family is FAMILIES["timm"] else family.names()[:1]
-        found += [n for n in some if value in (family.entry(n).inputs if axis == "input" else family.entry(n).tasks)]
+        names = family.names()
+        chosen = next((name for common in _COMMON for name in names if name.endswith(common)), next(iter(names), None))
+        if chosen is None:
+            continue
+        entry = family.entry(chosen)
+        if task in entry.tasks and kind in (None, *entry.inputs):
+            found.append(chosen)
     return found[:5]
 
 

@@ -139,6 +139,15 @@ def _check_classes(items: Items, classes: tuple[str, ...], folder: Path) -> None
         )
 
 
+_BOXES = "Boxes come in a COCO .json, in YOLO's data.yaml with labels/, or in a folder with VOC's Annotations/ and JPEGImages/: give that."
+_CURES = {
+    "detection": _BOXES,
+    "instance_segmentation": "Outlines come in a COCO .json: give that.",
+    "segmentation": "Masks come in the folder that holds images/ and masks/, or in a COCO .json: give that.",
+}
+"""Task -> what would be read for it."""
+
+
 def _recognise(data: Any, request: Request) -> bool:
     path = as_path(data)
     return path is not None and path.is_dir()
@@ -147,10 +156,8 @@ def _recognise(data: Any, request: Request) -> bool:
 def _load(data: Any, request: Request) -> Raw:
     request.refuse_target("a folder of pictures")
     if request.task not in (None, "classification"):
-        raise ArgumentError(
-            f"A folder of pictures gives one class a picture: task='classification'. task={request.task!r} came. "
-            "For other targets give a CSV with a column of paths."
-        )
+        cure = _CURES.get(request.task, "For other targets give a CSV with a column of paths.")
+        raise ArgumentError(f"A folder of pictures gives one class a picture: task='classification'. task={request.task!r} came. {cure}")
     return read_folder(Path(data).expanduser())
 
 

@@ -27,7 +27,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 def _read(path: Path, request: Request, notes: list[str]) -> pd.DataFrame:
     frame = read_table(path, notes, strings=True, header=lambda cells: _is_header(cells, request))
     if 0 in frame.columns:
-        notes.append(f"{path.name}: the first row taken for a pair, its cells are no usual names of columns")
+        cure = "if they are names, give columns={'source': ..., 'target': ...}"
+        notes.append(f"{path.name}: the first row taken for a pair, its cells are no usual names of columns; {cure}")
     return frame
 
 
