@@ -324,9 +324,9 @@ class Learner:
         """Draw training items with their targets, as the network sees them."""
         return looking.show_batch(self, n)
 
-    def show_results(self, n: int = 9) -> Figure:
-        """Draw items of the val split with prediction and truth."""
-        return looking.show_results(self, n)
+    def show_results(self, n: int = 9, split: str | None = None) -> Figure:
+        """Draw items with prediction and truth, of the split named, such as `"test"`; None: the val split."""
+        return looking.show_results(self, n, split)
 
     # Keep
 

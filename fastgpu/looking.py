@@ -32,12 +32,12 @@ def show_batch(learner: Learner, n: int) -> Figure:
     return grid(n, draw, lambda i: task.title(truth, i))
 
 
-def show_results(learner: Learner, n: int) -> Figure:
+def show_results(learner: Learner, n: int, split: str | None) -> Figure:
     """Items with prediction and truth; see `Learner.show_results`."""
     from fastgpu.figures import grid
 
-    task, split = learner.data.task, learner.data.judged()
-    x, y, n = _some(split, n)
+    task = learner.data.task
+    x, y, n = _some(learner.data.judged() if split is None else learner.data.split(split), n)
     predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
 
     def draw(axes: Any, i: int) -> None:

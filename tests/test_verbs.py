@@ -85,7 +85,7 @@ def test_every_verb(kind, task, out, tmp_path):
     backwards = learn.predict(take(items, [3, 0, 5]))
     np.testing.assert_allclose(getattr(results, column)[::-1], getattr(backwards, column), rtol=1e-4, atol=1e-5)
     assert len(results.to_frame()) == 3
-    for figure in (learn.show_batch(4), learn.show_results(4), results.plot(), learn.history.plot()):
+    for figure in (learn.show_batch(4), learn.show_results(4), learn.show_results(4, "train"), results.plot(), learn.history.plot()):
         assert figure.axes
         figure.canvas.draw()
     assert str(learn.summary())
