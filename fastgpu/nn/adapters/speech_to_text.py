@@ -69,21 +69,20 @@ class SpeechSeq2Seq(Adapter):
 
     def generate(self, x: Mapping[str, Any], *, most: int) -> Tensor:
         """Token numbers `(b, tokens)` of a prepared batch, greedily, at most `most`; after the end token they mean nothing."""
+        from transformers import GenerationConfig, GenerationMixin
+
         net: Any = self.net
-        frames = self._frames(x)
-        end = net.config.eos_token_id
+        known = net.config
+        # The numbers that a checkpoint's own settings suppress or force are of another vocabulary.
+        settings = GenerationConfig(
+            max_new_tokens=min(most, known.max_target_positions - 1),
+            decoder_start_token_id=known.decoder_start_token_id,
+            eos_token_id=known.eos_token_id,
+            pad_token_id=known.pad_token_id,
+        )
         with torch.no_grad():
-            # Whisper's own generate looks for prompts of languages and times, which no network from here has.
-            heard = net.model.encoder(frames)
-            tokens = torch.full((len(frames), 1), net.config.decoder_start_token_id, device=frames.device)
-            cache, ended = None, torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
-            for _ in range(min(most, net.config.max_target_positions - 1)):
-                out = net(encoder_outputs=heard, decoder_input_ids=tokens[:, -1:], past_key_values=cache, use_cache=True)
-                cache, chosen = out.past_key_values, out.logits[:, -1].argmax(-1)
-                tokens = torch.cat([tokens, chosen[:, None]], 1)
-                ended |= chosen == end
-                if ended.all():
-                    break
+            # Not Whisper's own generate, which looks for prompts of languages and times.
+            tokens: Any = GenerationMixin.generate(net, inputs=self._frames(x), generation_config=settings)
         return tokens[:, 1:]
 
     def _frames(self, x: Mapping[str, Any]) -> Tensor:
