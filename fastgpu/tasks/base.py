@@ -152,6 +152,19 @@ class Task(ABC):
         """Predictions for a prepared batch; `out` is what a forward pass gave for it, where there was one."""
         return self.decode(model(x) if out is None else out)
 
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """Predictions for a prepared batch as tensors alone `(b, ...)`, by operations that do not depend on values: what an
+        exported network gives.
+
+        Raises:
+            ExportError: the predictions of this task, or of this network, are not made so.
+        """
+        return self.decode(model(x))
+
+    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...] | None:
+        """What `metric_inputs` would have given, from what `in_graph` gave; None: it cannot be told. Not with `decodes`."""
+        return None
+
     @abstractmethod
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """Predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""
