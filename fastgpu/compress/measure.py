@@ -1,0 +1,103 @@
+"""Measuring a network: parameters, multiplications, time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from fastgpu.compress.structure import as_example
+
+__all__ = ["Latency", "latency", "macs", "one_thread", "parameters"]
+
+
+class Latency(NamedTuple):
+    """Milliseconds of CPU time of one thread.
+
+    Args:
+        median: of all rounds.
+        spread: from the lower quartile to the upper.
+        threads: how many threads ran.
+    """
+
+    median: float
+    spread: float
+    threads: int = 1
+
+
+def parameters(net: nn.Module) -> int:
+    """How many parameters a network has; tied ones count once.
+
+    Example:
+        >>> parameters(torch.nn.Linear(3, 4))
+        16
+    """
+    return sum(p.numel() for p in net.parameters())
+
+
+def macs(net: nn.Module, example_inputs: Any) -> float:
+    """Multiplications with addition that one item takes in the forward pass, in evaluation mode.
+
+    They are counted by `torch.utils.flop_counter`, which knows products of matrices, convolutions and attention;
+    what acts on each value alone is not counted.
+
+    Args:
+        net: the network; its mode is put back.
+        example_inputs: what it is called with; the first tensor's first dimension is how many items there are.
+
+    Example:
+        >>> macs(torch.nn.Linear(3, 4), torch.randn(2, 3))
+        12.0
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    example = as_example(example_inputs)
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        with torch.random.fork_rng(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            example.call(net)
+    finally:
+        for module, training in modes:
+            module.training = training
+    first = next(t for t in (*example.args, *example.kwargs.values()) if isinstance(t, torch.Tensor))
+    return counter.get_total_flops() / 2 / len(first)
+
+
+def latency(function: Callable[[], Any], rounds: int = 20, *, warm_up: int = 3) -> Latency:
+    """CPU time of a call, with one thread, so that other work on the machine does not count.
+
+    Args:
+        function: what is timed; called without arguments.
+        rounds: calls that are timed.
+        warm_up: calls before them.
+
+    Example:
+        >>> latency(lambda: sum(range(10)), 3).threads
+        1
+    """
+    times = []
+    with one_thread():
+        for i in range(warm_up + rounds):
+            began = time.process_time_ns()
+            function()
+            if i >= warm_up:
+                times.append((time.process_time_ns() - began) / 1e6)
+    lower, _, upper = statistics.quantiles(times, n=4) if len(times) > 1 else (times[0],) * 3
+    return Latency(statistics.median(times), upper - lower)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
