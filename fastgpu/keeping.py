@@ -12,6 +12,7 @@ from torch import nn
 
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
+from fastgpu.compress.reshape import fit_to
 from fastgpu.config import Settings
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
@@ -209,6 +210,7 @@ def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> No
     kinds = {t.dtype for t in saved.weights.values() if t.is_floating_point()}
     if len(kinds) == 1:
         net.to(kinds.pop())  # a network trained in float64 comes back in float64
+    fit_to(net, saved.weights)  # a pruned network's layers are smaller than its builder makes them
     own = net.state_dict()
     wrong = sorted(set(own) ^ set(saved.weights)) or [k for k, v in own.items() if v.shape != saved.weights[k].shape]
     if wrong:

@@ -89,6 +89,18 @@ class Masks(ABC):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up masks that `state` gave."""
 
+    @abstractmethod
+    def bind(self) -> None:
+        """Look the network's tensors up again, after it moved to another device."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, Any]:
+        """What the next fit of the same network has to know, so that it prunes on from here and not anew."""
+
+    @abstractmethod
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        """Prune on from where an earlier `memory` ended."""
+
 
 class ChannelMasks(Masks):
     """Channels and heads, in structural groups; see `fastgpu.compress.groups.find_groups`.
@@ -109,10 +121,10 @@ class ChannelMasks(Masks):
         self, net: nn.Module, example_inputs: Any, *, amount: float = 0.5, importance: str = "l2", round_to: int = 8, ignore: Any = ()
     ) -> None:
         super().__init__(net)
-        self.kind, amount, round_to = check_importance(importance), check_amount(amount), check_round_to(round_to)
+        self.kind, self.amount, self.round_to = check_importance(importance), check_amount(amount), check_round_to(round_to)
         found = find_groups(net, example_inputs, ignore=ignore)
         self.left = found.left
-        self.goals = {group.name: _goal(group, amount, round_to) for group in found.groups}
+        self.goals = {group.name: group.units - self._kept(group, group.units) for group in found.groups}
         self.groups = [group for group in found.groups if self.goals[group.name]]
         self.left |= {g.name: f"{g.units} units are few already" for g in found.groups if not self.goals[g.name]}
         if not self.groups and not any("frozen" in reason for reason in self.left.values()):
@@ -122,10 +134,33 @@ class ChannelMasks(Masks):
                 'Take method="unstructured", or prune a part of the network alone.'
             )
         self.masked = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in self.groups}
-        self._rows: list[tuple[str, int, Tensor]] = []
-        self._tensors = dict(net.state_dict(keep_vars=True))
+        self.originally = {group.name: group.units for group in self.groups}
+        self.bind()
+
+    def _kept(self, group: Group, units: int) -> int:
+        """How many of so many units stay in the end."""
+        step = self.round_to // math.gcd(self.round_to, group.channels)  # units whose channels together are a multiple of round_to
+        kept = units * (1 - self.amount)
+        if units > step:
+            kept = max(step, math.floor(kept / step + 0.5) * step)
+        return min(units, max(1, round(kept)))
+
+    def bind(self) -> None:
+        self._tensors = dict(self.net.state_dict(keep_vars=True))
+        self._place()
+
+    def memory(self) -> dict[str, Any]:
+        return {"originally": self.originally}
+
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        for group in self.groups:
+            units = memory["originally"].get(group.name, group.units)
+            self.originally[group.name] = units
+            self.goals[group.name] = max(0, group.units - self._kept(group, units))
 
     def update(self, share: float) -> None:
+        if self.kind == "taylor" and not any(t.grad is not None for t in self._tensors.values()):
+            raise ArgumentError('importance="taylor" looks at gradients. There are none yet. Call backward first, or take "l2".')
         for group in self.groups:
             wanted, mask = math.floor(share * self.goals[group.name] + 1e-9), self.masked[group.name]
             if wanted > int(mask.sum()):
@@ -157,15 +192,6 @@ class ChannelMasks(Masks):
             if name in state and state[name].shape == mask.shape:
                 mask.copy_(state[name])
         self._place()
-
-
-def _goal(group: Group, amount: float, round_to: int) -> int:
-    """How many units go in the end."""
-    step = round_to // math.gcd(round_to, group.channels)  # units whose channels together are a multiple of round_to
-    kept = group.units * (1 - amount)
-    if group.units > step:
-        kept = max(step, math.floor(kept / step + 0.5) * step)
-    return max(0, group.units - max(1, round(kept)))
 
 
 class WeightMasks(Masks):
@@ -230,6 +256,8 @@ class WeightMasks(Masks):
 
     @torch.no_grad()
     def update(self, share: float) -> None:
+        if self.kind == "taylor" and not any(w.grad is not None for w in self.weights.values()):
+            raise ArgumentError('importance="taylor" looks at gradients. There are none yet. Call backward first, or take "l2".')
         for name, weight in self.weights.items():
             scores, mask = entries_of(weight, self.kind), self.masked[name]
             if scores is None:
@@ -249,6 +277,16 @@ class WeightMasks(Masks):
 
     def finish(self) -> None:
         self.apply()
+
+    def bind(self) -> None:
+        self.weights = {name: self.net.get_submodule(name)._parameters["weight"] for name in self.weights}  # type: ignore[misc]
+        self.masked = {name: mask.to(self.weights[name].device) for name, mask in self.masked.items()}
+
+    def memory(self) -> dict[str, Any]:
+        return self.state()
+
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        self.load(memory)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         return {name: (int(mask.sum()), mask.numel()) for name, mask in self.masked.items()}
