@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.compressing import compare_last_epoch_only, network_in
 from fastgpu.compress.groups import check_ignored
 from fastgpu.compress.importance import check_importance
 from fastgpu.compress.masks import Masks, check_amount, check_round_to
@@ -18,7 +19,6 @@ from fastgpu.compress.prune import METHODS, Pruned, make_masks
 from fastgpu.compress.schedule import SCHEDULES
 from fastgpu.compress.structure import Example
 from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
-from fastgpu.nn.adapters.base import Adapter
 from fastgpu.train.module import TaskModule
 
 __all__ = ["Pruning"]
@@ -125,8 +125,7 @@ class Pruning(Callback):
         self._net = self._network(pl_module)
         check_ignored(self._net, self.ignore)
         self._before = parameters(self._net)
-        if hasattr(pl_module, "best_from"):  # earlier epochs are of a larger network
-            pl_module.best_from = pl_module.plan.last - 1  # type: ignore[union-attr]
+        compare_last_epoch_only(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first = pl_module.plan.first if isinstance(pl_module, TaskModule) else self._state.get("first", trainer.current_epoch)
@@ -211,9 +210,7 @@ class Pruning(Callback):
                 raise UnknownNameError("module in network", self.network, [name for name in known if name])
             net = known[self.network]
         else:
-            children = [child for child in module.children() if any(True for _ in child.parameters())]
-            net = children[0] if len(children) == 1 and not module._parameters else module
-        net = net.net if isinstance(net, Adapter) else net
+            net = network_in(module)
         return getattr(net, "_orig_mod", net)  # what torch.compile wraps
 
     def _release(self) -> None:

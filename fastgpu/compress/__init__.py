@@ -1,4 +1,4 @@
-"""Compressing networks: functions on `torch.nn.Module` that need neither the Learner nor Lightning."""
+"""Compression as pure functions on networks: the callbacks and the Learner's verbs only decide when to call them."""
 
 from fastgpu.compress.prune import Pruned, prune
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastgpu.compress.quantize import finalize
 from fastgpu.errors import ArgumentError
 
 __all__ = ["Example", "Group", "Part", "as_example", "outputs_of", "trial_copy"]
@@ -105,16 +106,14 @@ def trial_copy(net: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     """A copy to try things on: in evaluation mode, all of it trainable, with weights drawn anew.
 
     Fresh networks begin with zeros here and there (the last normalisation of a block, a head), behind which anything
-    looks equal. Layers whose class computes its weight from the stored one (a quantization that is simulated) get
-    their own class back, and compiled ones their own `forward`.
+    looks equal. Quantization that is simulated is taken off: its grids are those of the whole layer. Compiled layers get
+    their own `forward` back.
     """
-    trial = copy.deepcopy(net)
+    trial = finalize(copy.deepcopy(net), snap=False)
     for module in trial.modules():
         forward = module.__dict__.get("forward")
         if hasattr(forward, "_torchdynamo_orig_callable"):
             del module.forward
-        if "weight" in module._parameters and isinstance(getattr(type(module), "weight", None), property):
-            module.__class__ = next(k for k in type(module).__mro__ if not isinstance(getattr(k, "weight", None), property))
     trial.to(dtype).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
