@@ -18,6 +18,7 @@ from fastgpu.compress.measure import parameters
 from fastgpu.compress.prune import METHODS, Pruned, make_masks
 from fastgpu.compress.schedule import SCHEDULES
 from fastgpu.compress.structure import Example
+from fastgpu.config import known_keywords
 from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 from fastgpu.train.module import TaskModule
 
@@ -69,6 +70,7 @@ class Pruning(Callback):
         pruned: 50% of the channels of 1 groups; parameters 9,610 -> 4,810; 1 groups left as they were
     """
 
+    @known_keywords
     def __init__(
         self,
         amount: float = 0.5,
@@ -125,7 +127,6 @@ class Pruning(Callback):
         self._net = self._network(pl_module)
         check_ignored(self._net, self.ignore)
         self._before = parameters(self._net)
-        compare_last_epoch_only(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first = pl_module.plan.first if isinstance(pl_module, TaskModule) else self._state.get("first", trainer.current_epoch)
@@ -133,7 +134,7 @@ class Pruning(Callback):
             self._state = {"first": first}  # nothing was restored, or the end of an earlier fit
         self._steps = self._state.get("steps", 0)
         if self._prepared is not None and self._prepared.net is self._net:
-            self._take(self._prepared)
+            self._take(self._prepared, pl_module)
         else:
             self._handles.append(_called(pl_module, self._net).register_forward_pre_hook(self._seen, with_kwargs=True))
         self._prepared = None
@@ -170,7 +171,7 @@ class Pruning(Callback):
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._masks is None:
-            self._take(self._make(self._net, self._seen))
+            self._take(self._make(self._net, self._seen), pl_module)
         assert self._masks is not None
         share = SCHEDULES[self.schedule](_progress(trainer, pl_module, self._state["first"]), self.start, self.end)
         if self._steps % EVERY == 0 or (share == 1 and not self._complete):
@@ -195,11 +196,13 @@ class Pruning(Callback):
             ignore=self.ignore,
         )
 
-    def _take(self, masks: Masks) -> None:
+    def _take(self, masks: Masks, module: LightningModule) -> None:
         """Begin with these masks: those of an earlier fit of the same network go on, and those of a checkpoint."""
         masks.bind()
         if self._memory is not None and self._memory[0]() is self._net:
             masks.follow(self._memory[1])
+        if masks.pending:
+            compare_last_epoch_only(module)
         masks.load(self._state.get("masks", {}))
         self._masks = masks
 

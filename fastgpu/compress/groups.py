@@ -15,7 +15,7 @@ from fastgpu.compress.cutting import cut, silence, silent_rows
 from fastgpu.compress.heads import attention_layers, head_groups
 from fastgpu.compress.structure import Example, Group, as_example, trial_copy
 from fastgpu.compress.tracing import channel_groups
-from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+from fastgpu.errors import ModelError, UnknownNameError
 
 __all__ = ["Found", "check_ignored", "find_groups"]
 

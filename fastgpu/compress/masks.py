@@ -89,6 +89,11 @@ class Masks(ABC):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up masks that `state` gave."""
 
+    @property
+    @abstractmethod
+    def pending(self) -> bool:
+        """Whether there is something left to mask."""
+
     @abstractmethod
     def bind(self) -> None:
         """Look the network's tensors up again, after it moved to another device."""
@@ -144,6 +149,10 @@ class ChannelMasks(Masks):
         if units > step:
             kept = max(step, math.floor(kept / step + 0.5) * step)
         return min(units, max(1, round(kept)))
+
+    @property
+    def pending(self) -> bool:
+        return any(self.goals[name] > int(mask.sum()) for name, mask in self.masked.items())
 
     def bind(self) -> None:
         self._tensors = dict(self.net.state_dict(keep_vars=True))
@@ -278,6 +287,10 @@ class WeightMasks(Masks):
     def finish(self) -> None:
         self.apply()
 
+    @property
+    def pending(self) -> bool:
+        return any(int(mask.sum()) < math.floor(self.amount * mask.numel() + 1e-9) for mask in self.masked.values())
+
     def bind(self) -> None:
         self.weights = {name: self.net.get_submodule(name)._parameters["weight"] for name in self.weights}  # type: ignore[misc]
         self.masked = {name: mask.to(self.weights[name].device) for name, mask in self.masked.items()}
@@ -305,7 +318,7 @@ def _two_of_four(scores: Tensor, mask: Tensor, share: float) -> Tensor:
     fours = scores.movedim(1, -1).reshape(-1, 4)
     before = mask.movedim(1, -1).reshape(-1, 4)
     done = before.any(1)
-    order = fours.argsort(1, stable=True)
+    order = fours.argsort(dim=1, stable=True)
     chosen = torch.zeros_like(before).scatter_(1, order[:, :2], True)
     chosen[done] = before[done]
     loss = (fours * chosen).sum(1)

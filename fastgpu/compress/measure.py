@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from fastgpu.compress.structure import as_example
 
-__all__ = ["Latency", "latency", "macs", "one_thread", "parameters"]
+__all__ = ["Latency", "alternate", "latency", "macs", "one_thread", "parameters"]
 
 
 class Latency(NamedTuple):
@@ -69,25 +69,45 @@ def macs(net: nn.Module, example_inputs: Any) -> float:
     return counter.get_total_flops() / 2 / len(first)
 
 
-def latency(function: Callable[[], Any], rounds: int = 20, *, warm_up: int = 3) -> Latency:
+def latency(function: Callable[[], Any], rounds: int = 20, *, seconds: float = 4.0) -> Latency:
     """CPU time of a call, with one thread, so that other work on the machine does not count.
 
     Args:
         function: what is timed; called without arguments.
-        rounds: calls that are timed.
-        warm_up: calls before them.
+        rounds: calls that are timed, after some that are not.
+        seconds: CPU time after which there are no more, once three are done.
 
     Example:
         >>> latency(lambda: sum(range(10)), 3).threads
         1
     """
-    times = []
+    return alternate([function], rounds, seconds=seconds)[0]
+
+
+def alternate(functions: Sequence[Callable[[], Any]], rounds: int = 20, *, seconds: float = 4.0) -> list[Latency]:
+    """CPU time of calls that take turns: what slows the machine for a while slows all of them.
+
+    Args:
+        functions: what is timed.
+        rounds: calls of each that are timed, after one that is not.
+        seconds: CPU time after which there are no more rounds, once three are done.
+    """
+    times: list[list[float]] = [[] for _ in functions]
     with one_thread():
-        for i in range(warm_up + rounds):
-            began = time.process_time_ns()
+        for function in functions:
             function()
-            if i >= warm_up:
-                times.append((time.process_time_ns() - began) / 1e6)
+        began = time.process_time()
+        for i in range(rounds):
+            for function, mine in zip(functions, times):
+                start = time.process_time_ns()
+                function()
+                mine.append((time.process_time_ns() - start) / 1e6)
+            if i >= 2 and time.process_time() - began > seconds:
+                break
+    return [_of(mine) for mine in times]
+
+
+def _of(times: list[float]) -> Latency:
     lower, _, upper = statistics.quantiles(times, n=4) if len(times) > 1 else (times[0],) * 3
     return Latency(statistics.median(times), upper - lower)
 

@@ -203,14 +203,16 @@ def _joined(raws: list[_Raw]) -> tuple[list[Group], dict[str, str]]:
             continue
         representatives = {find(offsets[j] + c) for j in members for c in range(raws[j].channels)}
         number = {r: n for n, r in enumerate(sorted(representatives))}
-        groups.append(_group([raws[j] for j in members], [offsets[j] for j in members], lambda c: number[find(c)], len(number)))
+        units = [[number[find(offsets[j] + c)] for c in range(raws[j].channels)] for j in members]
+        groups.append(_group([raws[j] for j in members], units, len(number)))
     return groups, reasons
 
 
-def _group(raws: list[_Raw], offsets: list[int], unit: Any, units: int) -> Group:
+def _group(raws: list[_Raw], numbers: list[list[int]], units: int) -> Group:
+    """One group of what hangs together; `numbers` are the units of each raw's channels."""
     parts: dict[tuple[str, int], Part] = {}
-    for raw, offset in zip(raws, offsets):
-        table = torch.tensor([*(unit(offset + c) for c in range(raw.channels)), -1])
+    for raw, mine_of in zip(raws, numbers):
+        table = torch.tensor([*mine_of, -1])
         for (tensor, dim), (owner, makes) in raw.parts.items():
             mine = table[owner]
             if (tensor, dim) in parts:  # both raws own some of it
