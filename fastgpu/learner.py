@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,12 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
+from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
+from fastgpu.shrinking import run_prune
 from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
@@ -33,6 +34,7 @@ from fastgpu.train.schedules import Schedule
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
@@ -252,27 +254,7 @@ class Learner:
             lr_mult: how many times slower the earliest layers learn than the head.
             callbacks: further callbacks, for both parts.
         """
-        if not isinstance(lr_mult, (int, float)) or not 1 <= lr_mult < math.inf:
-            raise ArgumentError(f"lr_mult is a number, at least 1. {lr_mult!r} came. Give for example lr_mult=100.")
-        plan_fit(self, epochs, base_lr, "one_cycle")  # what is wrong with the second part is said before the first
-        first, callbacks = len(self.history), several(callbacks)
-        base_lr = self.lr if base_lr is None else base_lr
-        self.history.interrupted = False
-        if not self.pretrained and not self.history.rows:
-            self.say(f"fine_tune: {self.architecture} starts from random weights; pretrained='auto' gives it trained ones")
-        if freeze_epochs:
-            plan = plan_fit(self, freeze_epochs, base_lr, "one_cycle")
-            trained = [p for p in self.module.parameters() if p.requires_grad]
-            self.freeze()
-            try:
-                run_fit(self, plan, callbacks=callbacks)
-            finally:
-                for parameter in trained:  # what the user froze stays frozen
-                    parameter.requires_grad_(True)
-        if not self.history.interrupted:
-            plan = plan_fit(self, epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
-            run_fit(self, plan, callbacks=callbacks)
-        return self.history.since(first)
+        return run_fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, several(callbacks))
 
     def freeze(self) -> Learner:
         """Let only the head train; the other layers keep their weights and statistics to the bit."""
@@ -318,6 +300,23 @@ class Learner:
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
+
+    # Shrink
+
+    @known_keywords
+    def prune(
+        self, amount: float = 0.5, *, epochs: int = 3, lr: float | None = None, callbacks: Any = (), **options: Any
+    ) -> CompressionReport:
+        """Prune while training on, and cut at the end: the network is really smaller then. What was measured before and after comes back.
+
+        Args:
+            amount: share of the channels that goes, above 0 and below 1.
+            epochs: epochs to train meanwhile.
+            lr: learning rate meanwhile; None: the learner's.
+            callbacks: further callbacks, for this fit.
+            **options: of `fastgpu.callbacks.Pruning`: `method`, `importance`, `ignore` and others.
+        """
+        return run_prune(self, amount, epochs, lr, several(callbacks), options)
 
     # Look
 

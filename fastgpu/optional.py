@@ -27,6 +27,7 @@ EXTRAS: dict[str, str] = {
     "soxr": "audio",
     "tabm": "tables",
     "tensorboard": "tensorboard",
+    "torch_pruning": "prune",
     "torch_rechub": "recommend",
     "transformers": "text",
 }

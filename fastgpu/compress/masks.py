@@ -1,0 +1,331 @@
+"""Masks that grow while a network trains: whole channels, single weights, or two of four."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastgpu.compress.cutting import cut, silence, silent_rows
+from fastgpu.compress.groups import check_ignored, find_groups
+from fastgpu.compress.importance import check_importance, entries_of, importance
+from fastgpu.compress.reshape import CONVOLUTIONS
+from fastgpu.compress.structure import Group
+from fastgpu.errors import ArgumentError, ModelError
+
+__all__ = ["ChannelMasks", "Masks", "WeightMasks", "check_amount", "check_round_to"]
+
+
+def check_amount(amount: Any) -> float:
+    """A share between 0 and 1.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < 1:
+        raise ArgumentError(f"amount is the share that is pruned, above 0 and below 1. {amount!r} came. Give for example amount=0.5.")
+    return float(amount)
+
+
+def check_round_to(round_to: Any) -> int:
+    """A whole number of channels.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise ArgumentError(f"round_to is a whole number of channels, at least 1. {round_to!r} came. Give for example round_to=8.")
+    return round_to
+
+
+class Masks(ABC):
+    """What is pruned of a network so far. Shapes and names stay as they are until `finish`.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+        >>> masks = ChannelMasks(net, torch.randn(2, 4), amount=0.5)
+        >>> for share in (0.5, 1.0):  # train a while after each
+        ...     masks.update(share)
+        ...     masks.apply()  # again after each step of the optimizer
+        >>> masks.finish()
+        >>> net[0]
+        Linear(in_features=4, out_features=8, bias=True)
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.left: dict[str, str] = {}
+        """Layer -> why it stays as it is."""
+
+    @abstractmethod
+    def update(self, share: float) -> None:
+        """Choose what is masked: the least important first, and what was masked before.
+
+        Args:
+            share: of the final amount, 0 to 1.
+        """
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Set what is masked to zero; called after each step of the optimizer."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Make it real: cut, where there is something to cut."""
+
+    @abstractmethod
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Layer -> how many are masked, of how many."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """The masks, as tensors by name."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up masks that `state` gave."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> bool:
+        """Whether there is something left to mask."""
+
+    @abstractmethod
+    def bind(self) -> None:
+        """Look the network's tensors up again, after it moved to another device."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, Any]:
+        """What the next fit of the same network has to know, so that it prunes on from here and not anew."""
+
+    @abstractmethod
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        """Prune on from where an earlier `memory` ended."""
+
+
+class ChannelMasks(Masks):
+    """Channels and heads, in structural groups; see `fastgpu.compress.groups.find_groups`.
+
+    Args:
+        net: the network.
+        example_inputs: what it is called with.
+        amount: share of the units of each group that is pruned in the end, 0 to 1.
+        importance: name of the importance.
+        round_to: channels that stay are a multiple of this, where there are more than it; kernels are fast there.
+        ignore: names of modules whose channels stay.
+
+    Raises:
+        ModelError: nothing can be cut.
+    """
+
+    def __init__(
+        self, net: nn.Module, example_inputs: Any, *, amount: float = 0.5, importance: str = "l2", round_to: int = 8, ignore: Any = ()
+    ) -> None:
+        super().__init__(net)
+        self.kind, self.amount, self.round_to = check_importance(importance), check_amount(amount), check_round_to(round_to)
+        found = find_groups(net, example_inputs, ignore=ignore)
+        self.left = found.left
+        self.goals = {group.name: group.units - self._kept(group, group.units) for group in found.groups}
+        self.groups = [group for group in found.groups if self.goals[group.name]]
+        self.left |= {g.name: f"{g.units} units are few already" for g in found.groups if not self.goals[g.name]}
+        if not self.groups and not any("frozen" in reason for reason in self.left.values()):
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3]) or "no convolution or linear layer was met"
+            raise ModelError(
+                f"Pruning channels needs some that can be cut. {type(net).__name__} has none ({reasons}). "
+                'Take method="unstructured", or prune a part of the network alone.'
+            )
+        self.masked = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in self.groups}
+        self.originally = {group.name: group.units for group in self.groups}
+        self.bind()
+
+    def _kept(self, group: Group, units: int) -> int:
+        """How many of so many units stay in the end."""
+        step = self.round_to // math.gcd(self.round_to, group.channels)  # units whose channels together are a multiple of round_to
+        kept = units * (1 - self.amount)
+        if units > step:
+            kept = max(step, math.floor(kept / step + 0.5) * step)
+        return min(units, max(1, round(kept)))
+
+    @property
+    def pending(self) -> bool:
+        return any(self.goals[name] > int(mask.sum()) for name, mask in self.masked.items())
+
+    def bind(self) -> None:
+        self._tensors = dict(self.net.state_dict(keep_vars=True))
+        self._place()
+
+    def memory(self) -> dict[str, Any]:
+        return {"originally": self.originally}
+
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        for group in self.groups:
+            units = memory["originally"].get(group.name, group.units)
+            self.originally[group.name] = units
+            self.goals[group.name] = max(0, group.units - self._kept(group, units))
+
+    def update(self, share: float) -> None:
+        if self.kind == "taylor" and not any(t.grad is not None for t in self._tensors.values()):
+            raise ArgumentError('importance="taylor" looks at gradients. There are none yet. Call backward first, or take "l2".')
+        for group in self.groups:
+            wanted, mask = math.floor(share * self.goals[group.name] + 1e-9), self.masked[group.name]
+            if wanted > int(mask.sum()):
+                scores = importance(group, self._tensors, self.kind)
+                scores[mask] = -1.0
+                mask[scores.argsort(stable=True)[:wanted]] = True
+        self._place()
+
+    def _place(self) -> None:
+        rows = silent_rows(self.groups, self.masked)
+        self._rows = [(name, dim, positions.to(self._tensors[name].device)) for name, dim, positions in rows]
+
+    def apply(self) -> None:
+        silence(self._tensors, self._rows)
+
+    def finish(self) -> None:
+        self.apply()
+        cut(self.net, self.groups, self.masked)
+        self._rows, self._tensors = [], {}
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        return {group.name: (int(self.masked[group.name].sum()), group.units) for group in self.groups}
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: mask.clone() for name, mask in self.masked.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, mask in self.masked.items():
+            if name in state and state[name].shape == mask.shape:
+                mask.copy_(state[name])
+        self._place()
+
+
+class WeightMasks(Masks):
+    """Single weights of convolutions and linear layers: the smallest of each layer, or two of each four.
+
+    What is stored and computed stays as large as it was: on a CPU a network of zeros runs no faster.
+
+    Args:
+        net: the network.
+        amount: share of each layer's weights that is zero in the end, 0 to 1; 0.5 for `two_of_four`.
+        importance: name of the importance.
+        ignore: names of modules to leave as they are.
+        head: names of the modules that give the answer, which are left too; None: the last layer.
+        two_of_four: zeros in the pattern of sparse kernels: two of four inputs that stand side by side
+            (Mishra et al., 2021, arXiv 2104.08378).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        amount: float = 0.5,
+        importance: str = "l2",
+        ignore: Any = (),
+        head: tuple[str, ...] | None = None,
+        two_of_four: bool = False,
+    ) -> None:
+        super().__init__(net)
+        self.kind, self.amount, self.two_of_four = check_importance(importance), check_amount(amount), two_of_four
+        if two_of_four and amount != 0.5:
+            raise ArgumentError(f'method="2:4" prunes half of the weights. amount={amount!r} came. Leave amount out.')
+        ignored = check_ignored(net, ignore)
+        layers = {name: m for name, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
+        last = tuple(layers)[-1:] if head is None else head
+        self.weights: dict[str, Tensor] = {}
+        for name, module in layers.items():
+            if reason := self._stays(name, module, ignored, last):
+                self.left[name] = reason
+            else:
+                self.weights[name] = module._parameters["weight"]
+        if not self.weights and not any("frozen" in reason for reason in self.left.values()):
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3])
+            raise ModelError(
+                f"Pruning needs weights that can go. {type(net).__name__} has none ({reasons or 'no convolution or linear layer'}). "
+                "Name fewer layers in ignore."
+            )
+        self.masked = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in self.weights.items()}
+
+    def _stays(self, name: str, module: Any, ignored: tuple[str, ...], last: tuple[str, ...]) -> str:
+        weight = module._parameters.get("weight")
+        if any(name == each or name.startswith(each + ".") for each in ignored):
+            return "ignore names it"
+        if any(name == each or name.startswith(each + ".") for each in last):
+            return "its outputs are the network's answer"
+        if weight is None:
+            return "its weight is computed from others"
+        if not weight.requires_grad:
+            return f"{name}.weight is frozen"
+        if self.two_of_four and weight.shape[1] % 4:
+            return f"its {weight.shape[1]} inputs are not a multiple of 4"
+        return ""
+
+    @torch.no_grad()
+    def update(self, share: float) -> None:
+        if self.kind == "taylor" and not any(w.grad is not None for w in self.weights.values()):
+            raise ArgumentError('importance="taylor" looks at gradients. There are none yet. Call backward first, or take "l2".')
+        for name, weight in self.weights.items():
+            scores, mask = entries_of(weight, self.kind), self.masked[name]
+            if scores is None:
+                continue
+            if self.two_of_four:
+                mask.copy_(_two_of_four(scores, mask, share))
+                continue
+            wanted = math.floor(share * self.amount * weight.numel() + 1e-9)
+            if wanted > int(mask.sum()):
+                scores[mask] = -1.0
+                mask.view(-1)[scores.flatten().argsort(stable=True)[:wanted]] = True
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        for name, weight in self.weights.items():
+            weight.data.masked_fill_(self.masked[name], 0)
+
+    def finish(self) -> None:
+        self.apply()
+
+    @property
+    def pending(self) -> bool:
+        return any(int(mask.sum()) < math.floor(self.amount * mask.numel() + 1e-9) for mask in self.masked.values())
+
+    def bind(self) -> None:
+        self.weights = {name: self.net.get_submodule(name)._parameters["weight"] for name in self.weights}  # type: ignore[misc]
+        self.masked = {name: mask.to(self.weights[name].device) for name, mask in self.masked.items()}
+
+    def memory(self) -> dict[str, Any]:
+        return self.state()
+
+    def follow(self, memory: Mapping[str, Any]) -> None:
+        self.load(memory)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        return {name: (int(mask.sum()), mask.numel()) for name, mask in self.masked.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: mask.clone() for name, mask in self.masked.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, mask in self.masked.items():
+            if name in state and state[name].shape == mask.shape:
+                mask.copy_(state[name])
+
+
+def _two_of_four(scores: Tensor, mask: Tensor, share: float) -> Tensor:
+    """The smaller two of each four inputs, in the share of the fours that lose least."""
+    fours = scores.movedim(1, -1).reshape(-1, 4)
+    before = mask.movedim(1, -1).reshape(-1, 4)
+    done = before.any(1)
+    order = fours.argsort(dim=1, stable=True)
+    chosen = torch.zeros_like(before).scatter_(1, order[:, :2], True)
+    chosen[done] = before[done]
+    loss = (fours * chosen).sum(1)
+    loss[done] = -1.0
+    count = math.floor(share * len(fours) + 1e-9)
+    taken = torch.zeros(len(fours), dtype=torch.bool, device=scores.device)
+    taken[loss.argsort(stable=True)[:count]] = True
+    taken |= done
+    moved = scores.movedim(1, -1).shape
+    return (chosen & taken[:, None]).reshape(moved).movedim(-1, 1)
