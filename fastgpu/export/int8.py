@@ -135,7 +135,7 @@ def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
 
 def _weight_grids(layer: Layer, bits: int, target: str, kind: Any) -> list[dict[str, Any]]:
     # From the graph's own weights: a symmetric grid for each channel stays the same when a batch norm's factors go into it.
-    rows = torch.from_numpy(np.ascontiguousarray(layer.weight if layer.axis == 0 else layer.weight.T))
+    rows = torch.from_numpy(np.array(layer.weight if layer.axis == 0 else layer.weight.T))
     depthwise = layer.node.op_type == "Conv" and rows.shape[1] == 1 and any(a.name == "group" and a.i > 1 for a in layer.node.attribute)
     scales = weight_scales(rows, bits=bits, saturation_safe=target == "cpu", depthwise=depthwise).numpy()
     zero = np.array(0, np.int8)
