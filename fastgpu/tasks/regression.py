@@ -122,10 +122,11 @@ class Regression(Task):
             return scaled * self.std[0] + self.mean[0]
         return scaled * _constant(self.std, scaled.dtype, scaled.device) + _constant(self.mean, scaled.dtype, scaled.device)
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         values, target = predictions["values"], self._values(y["target"])
         target = target.to(values.dtype)
-        return (values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)
+        for metric in metrics.values():
+            metric.update(*((values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)))
 
     def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
         values = predictions["values"].numpy()

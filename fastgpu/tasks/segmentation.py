@@ -158,8 +158,9 @@ class Segmentation(Task):
         logits = model(x)["logits"]
         return {"masks": logits.argmax(1).to(torch.uint8), "logits": logits.float()}
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        return predictions["masks"].long(), y["mask"].long()
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["masks"].long(), y["mask"].long())
 
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """`masks`: `(height, width)` uint8 class numbers, in the pixels of the pictures as they came."""
