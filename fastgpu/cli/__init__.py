@@ -16,6 +16,7 @@ from fastgpu.cli.doctor import doctor
 from fastgpu.cli.fit import fit
 from fastgpu.cli.judge import evaluate, predict
 from fastgpu.cli.models import models
+from fastgpu.cli.shrink import prune
 from fastgpu.errors import FastGPUError, NetworkError, NonFiniteLossError, UnknownNameError, nearest
 
 __all__ = ["main"]
@@ -47,7 +48,7 @@ def _fastgpu(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (fit, evaluate, predict, models, doctor):
+for command in (fit, evaluate, predict, prune, models, doctor):
     _fastgpu.add_command(command)
 
 
