@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
+from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain, several
@@ -23,6 +24,7 @@ from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
+from fastgpu.quantizing import run_quantize
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
 from fastgpu.shrinking import run_prune
 from fastgpu.train.groups import freeze_to_head, unfreeze
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
+    from fastgpu.exporting import Exported
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
 
@@ -318,6 +321,42 @@ class Learner:
         """
         return run_prune(self, amount, epochs, lr, several(callbacks), options)
 
+    @known_keywords
+    def quantize(
+        self, mode: str = "int8", data: Any = None, *, max_drop: float = 0.5, candidates: str | Sequence[str] = "auto"
+    ) -> CompressionReport:
+        """Let the trained network compute with whole numbers, without training; kept only where that is faster and good enough.
+
+        Placements are tried and measured in onnxruntime; the fastest within the budget is kept, else the network as it came.
+        Afterwards the network simulates the int8 file that `export` writes.
+
+        Args:
+            mode: `"int8"`: weights and inputs of layers, with ranges from data.
+            data: what ranges are taken from, in any form that the constructor takes; None: the training split.
+            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
+            candidates: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
+        """
+        return run_quantize(self, mode, data, max_drop, candidates)
+
+    @known_keywords
+    def distill(
+        self, teacher: Learner | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
+        callbacks: Any = (),
+    ) -> History:
+        """Train on what a better network answers, beside the targets; see `fastgpu.callbacks.Distillation`.
+
+        Args:
+            teacher: a trained learner, or network, for the same items and outputs.
+            epochs: epochs to train.
+            lr: learning rate meanwhile; None: the learner's.
+            temperature: what logits are divided by, above 0.
+            alpha: share of the teacher in the loss, 0 to 1.
+            callbacks: further callbacks, for this fit.
+        """
+        net = teacher.module if isinstance(teacher, Learner) else teacher
+        distillation = Distillation(net, temperature=temperature, alpha=alpha)
+        return self.fit(epochs, lr=lr, callbacks=[*several(callbacks), distillation])
+
     # Look
 
     def show_batch(self, n: int = 9) -> Figure:
@@ -344,6 +383,32 @@ class Learner:
             **changes: settings to change, as in the constructor; `architecture=` for a network of your own.
         """
         return load_learner(cls, path, data, changes)
+
+    @known_keywords
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        int8: bool | str = "auto",
+        verify: bool = True,
+        tolerance: float | None = None,
+    ) -> Exported:
+        """Write the network with all that stands before and after it as a file for another runtime, and prove the file.
+
+        Args:
+            path: the file; its suffix tells the format.
+            format: a name of `fastgpu.export.base.FORMATS`; None: by the suffix.
+            int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
+            verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
+            tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
+
+        Raises:
+            ExportError: the network cannot be exported, or the file differs; nothing is left behind.
+        """
+        from fastgpu.exporting import export
+
+        return export(self, path, format, int8, verify, tolerance)
 
     @property
     def run_dir(self) -> Path | None:

@@ -154,6 +154,9 @@ class Anomaly(Task):
             predictions["original_sizes"] = x["original_size"]
         return predictions
 
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        return self.predict(model, {name: value for name, value in x.items() if name != "original_size"})
+
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """`scores` `(n,)`; `anomalous`, where a threshold is known; `maps`, in the pixels of the pictures as they came."""
         scores, thresholds = predictions["scores"].numpy(), predictions.get("thresholds")

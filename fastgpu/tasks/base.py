@@ -152,6 +152,20 @@ class Task(ABC):
         """Predictions for a prepared batch; `out` is what a forward pass gave for it, where there was one."""
         return self.decode(model(x) if out is None else out)
 
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """Predictions for a prepared batch as tensors alone `(b, ...)`, by operations that do not depend on values: what an
+        exported network gives.
+
+        Raises:
+            ExportError: the predictions of this task, or of this network, are not made so.
+        """
+        return self.decode(model(x))
+
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        """Update metrics with what `in_graph` gave; those that cannot be told from it stay as they are."""
+        if self.decodes:
+            self.update(metrics, predictions, y)
+
     @abstractmethod
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """Predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""

@@ -95,6 +95,10 @@ class Classification(Task):
         probabilities = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)
         return {"labels": logits.argmax(-1), "probabilities": probabilities}
 
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["probabilities"], y["target"])
+
     def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
         return {**self._labels(predictions["labels"]), "probabilities": predictions["probabilities"].numpy()}
 

@@ -130,6 +130,10 @@ class Multilabel(Task):
         probabilities = _probabilities(out["logits"])
         return {"labels": probabilities > self.threshold, "probabilities": probabilities}
 
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["probabilities"], y["target"].long())
+
     def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
         return {**self._labels(predictions["labels"]), "probabilities": predictions["probabilities"].numpy()}
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
-from fastgpu.errors import DataError, ModelError, UnknownNameError
+from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 
@@ -115,15 +115,32 @@ class Recognition(Task):
 
         CTC is decoded greedily: the best output of each step, repetitions and blanks left out.
         """
-        if "tokens" in out:
-            return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in out["tokens"].tolist()]}
+        return self._read(out["tokens"] if "tokens" in out else self._best(out))
+
+    def _read(self, tokens: Tensor) -> dict[str, Any]:
+        return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in tokens.tolist()]}
+
+    def _best(self, out: Mapping[str, Any]) -> Tensor:
+        """CTC's greedy choice `(b, steps)`: repetitions, and steps that only pad, are blanks."""
         best: Tensor = out["logits"].argmax(-1)
         again = torch.zeros_like(best, dtype=torch.bool)
         again[:, 1:] = best[:, 1:] == best[:, :-1]
         best = best.masked_fill(again, BLANK)
         if "steps" in out:
             best = best.masked_fill(torch.arange(best.shape[1], device=best.device) >= out["steps"][:, None], BLANK)
-        return {"texts": [self._text(row) for row in best.tolist()]}
+        return best.masked_fill(best == END, BLANK)  # CTC ends with the recording
+
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """`tokens` `(b, steps)` int64: characters from `FIRST` up among blanks."""
+        if hasattr(model, "generate"):
+            raise ExportError(
+                "An exported network works in one pass. This one writes a text step by step. Keep the learner with learn.save, or train a "
+                "network with CTC, for example 'parakeet_ctc/tiny'."
+            )
+        return {"tokens": self._best(model(x))}
+
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        self.update(metrics, self._read(predictions["tokens"]), y)
 
     def _text(self, numbers: list[int]) -> str:
         return "".join(self.characters[n - FIRST] for n in numbers if n >= FIRST).strip()

@@ -122,6 +122,12 @@ class Regression(Task):
             return scaled * self.std[0] + self.mean[0]
         return scaled * _constant(self.std, scaled.dtype, scaled.device) + _constant(self.mean, scaled.dtype, scaled.device)
 
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        values, target = predictions["values"], self._values(y["target"])
+        target = target.to(values.dtype)
+        for metric in metrics.values():
+            metric.update(*((values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)))
+
     def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
         values = predictions["values"].numpy()
         return {"values": values[:, 0] if self.outputs == 1 else values}

@@ -153,6 +153,15 @@ class Segmentation(Task):
         pairs = zip(given["logits"], x["original_size"])
         return {"masks": [in_original(logits, size).argmax(0).to(torch.uint8) for logits, size in pairs]}
 
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """`masks` `(b, h, w)` uint8 in the pixels of the frame, and the `logits` `(b, classes, h, w)` that they come from."""
+        logits = model(x)["logits"]
+        return {"masks": logits.argmax(1).to(torch.uint8), "logits": logits.float()}
+
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["masks"].long(), y["mask"].long())
+
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         """`masks`: `(height, width)` uint8 class numbers, in the pixels of the pictures as they came."""
         return {"masks": [mask.numpy() for mask in predictions["masks"]]}
