@@ -60,7 +60,7 @@ def cut(net: nn.Module, groups: Iterable[Group], masked: Mapping[str, Tensor]) -
     smaller: dict[str, Tensor] = {}
     for (name, dim), keep in kept.items():
         if not bool(keep.all()):
-            tensor = smaller.get(name, state[name].detach())
+            tensor = smaller[name] if name in smaller else state[name].detach()
             smaller[name] = tensor.index_select(dim, keep.nonzero()[:, 0].to(tensor.device))
     replace_tensors(net, smaller)
 

@@ -100,6 +100,7 @@ def _held(net: nn.Module, group: Group, ignored: Sequence[str]) -> str:
 
 def _trial(net: nn.Module, example: Example) -> nn.Module:
     """A copy in double precision, or in single where a layer does not take that."""
+    failed = None
     for dtype in AGREES:
         trial = trial_copy(net, dtype)
         try:
@@ -107,8 +108,8 @@ def _trial(net: nn.Module, example: Example) -> nn.Module:
                 example.call(trial)
             return trial
         except Exception as error:  # whatever a network raises
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             failed = error
+    reason = f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0].rstrip('.')}"
     raise ModelError(
         f"Pruning channels runs a copy of the network on an example. {type(net).__name__} failed: {reason}. Check example_inputs."
     ) from failed

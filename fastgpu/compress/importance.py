@@ -41,7 +41,7 @@ def importance(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Tensor
         tensors: the network's parameters by name; their `.grad` is read for `"taylor"`.
         kind: a name of `IMPORTANCES`.
     """
-    total = torch.zeros(group.units)
+    total = torch.zeros(group.units, dtype=torch.float32)
     for part in group.parts:
         tensor = tensors.get(part.tensor)
         if tensor is None or part.tensor.endswith("bias") or not tensor.is_floating_point():
@@ -51,7 +51,7 @@ def importance(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Tensor
             continue
         along = entries.movedim(part.dim, 0).flatten(1) if entries.ndim > 1 else entries[:, None]
         owned = part.owner >= 0
-        scores = torch.zeros(group.units).index_add_(0, part.owner[owned], along.sum(1).cpu()[owned])
+        scores = torch.zeros_like(total).index_add_(0, part.owner[owned], along.sum(1).cpu()[owned])
         if float(scores.mean()) > 0:
             total += scores / scores.mean()
     return total

@@ -240,7 +240,7 @@ class WeightMasks(Masks):
             if reason := self._stays(name, module, ignored, last):
                 self.left[name] = reason
             else:
-                self.weights[name] = module._parameters["weight"]
+                self.weights[name] = module._parameters["weight"]  # type: ignore[assignment]
         if not self.weights and not any("frozen" in reason for reason in self.left.values()):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3])
             raise ModelError(

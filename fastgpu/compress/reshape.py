@@ -60,22 +60,19 @@ def replace_tensors(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Parameters become new objects, since an optimizer or a process group may hold on to the old; tied ones stay tied.
     """
     attentions = [(module, width) for module in net.modules() if (width := _head_width(module))]
-    replaced: dict[int, nn.Parameter] = {}
+    old = dict(net.named_parameters(remove_duplicate=False))
+    new = {
+        id(old[name]): nn.Parameter(tensor.to(old[name].dtype), requires_grad=old[name].requires_grad)
+        for name, tensor in tensors.items()
+        if name in old
+    }
     for prefix, module in net.named_modules():
-        touched = False
-        for table in (module._parameters, module._buffers):
-            for name, old in table.items():
-                full = f"{prefix}.{name}" if prefix else name
-                if old is None or (full not in tensors and id(old) not in replaced):
-                    continue
-                if isinstance(old, nn.Parameter):
-                    if id(old) not in replaced:
-                        replaced[id(old)] = nn.Parameter(tensors[full].to(old.dtype), requires_grad=old.requires_grad)
-                    table[name] = replaced[id(old)]
-                else:
-                    table[name] = tensors[full]
-                touched = True
-        if touched:
+        parameters = {key: new[id(p)] for key, p in module._parameters.items() if id(p) in new}
+        buffers = {key: f"{prefix}.{key}" if prefix else key for key in module._buffers}
+        buffers = {key: tensors[name] for key, name in buffers.items() if name in tensors}
+        module._parameters.update(parameters)
+        module._buffers.update(buffers)
+        if parameters or buffers:
             _note_sizes(module)
     for module, width in attentions:
         _note_heads(module, width)
@@ -94,7 +91,7 @@ def _note_sizes(module: Any) -> None:
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = weight.shape
     elif isinstance(module, NORMS):
-        module.num_features = len(weight if weight is not None else module.running_mean)
+        module.num_features = len(module.running_mean if weight is None else weight)  # type: ignore[arg-type]
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         module.embedding_dim = weight.shape[1]
     elif isinstance(module, nn.PReLU):

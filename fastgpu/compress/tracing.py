@@ -31,7 +31,7 @@ class _Raw:
 
 
 def channel_groups(net: nn.Module, example: Example) -> tuple[list[Group], dict[str, str]]:
-    """Groups of channels of a trial copy, in the order of the forward pass.
+    """Groups of channels of a trial copy, in the order of its modules.
 
     Args:
         net: the copy; every parameter requires a gradient.
@@ -85,7 +85,8 @@ def channel_groups(net: nn.Module, example: Example) -> tuple[list[Group], dict[
     for raw in raws:
         if raw.name in last or any(name.rpartition(".")[0] in last and dim == 0 and makes for (name, dim), (_, makes) in raw.parts.items()):
             raw.reason = "its outputs are the network's answer"
-    return _joined([raw for raw in raws if raw.name])
+    order = list(names.values())
+    return _joined(sorted((raw for raw in raws if raw.name), key=lambda raw: order.index(raw.name)))
 
 
 def _raw(graph: Any, group: Any, names: dict[Any, str], tensors: dict[int, str]) -> _Raw:
