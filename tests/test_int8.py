@@ -125,10 +125,11 @@ def learn_once(make):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter about itself
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_becomes_a_graph_of_whole_numbers(name):
     net, x = network(name)
-    plain = copy.deepcopy(net)
+    plain = copy.deepcopy(net).requires_grad_(False)
     prepare(net)
     calibrate(net, lambda: net(*x))
     names = [f"x{i}" for i in range(len(x))]
