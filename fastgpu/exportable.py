@@ -74,9 +74,9 @@ def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float, *,
         ExportError: the network or its task cannot be exported.
     """
     split = learner.data.judged()
-    example = _example(split, batches)
+    example = _example(split)
+    net = learner.module if snap else finalize(copy.deepcopy(learner.module), snap=False)
     with own_randomness():
-        net = learner.module if snap else finalize(copy.deepcopy(learner.module), snap=False)
         graph = Graph(net, learner.data.input, learner.data.task, example)
     lengths = {}
     if isinstance(split, ColumnSplit) and split.x.lengths is not None:
@@ -92,11 +92,13 @@ def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float, *,
     )
 
 
-def _example(split: Split, batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Some items as one batch, at least two: of one alone a tracer would take the size for a fixed 1."""
-    if isinstance(split, ColumnSplit):
-        return columns_of(split.x.gather(torch.arange(min(4, len(split)))))
-    return columns_of(max(batches, key=lambda batch: batch["n"])["x"])
+def _example(split: Split) -> dict[str, Tensor]:
+    """A few items as one batch, their number not that of any other size in it: a tracer takes equal sizes for the same one."""
+    head = columns_of(split.head(7)["x"])
+    taken = {size for value in head.values() for size in value.shape[1:]}
+    most = len(next(iter(head.values())))
+    count = next((n for n in (5, 7, 6, 4, 3, 2) if n <= most and n not in taken), most)
+    return {name: value[:count].contiguous() for name, value in head.items()}
 
 
 def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any]:
@@ -120,12 +122,17 @@ def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list
     """What the learner's own network gives, where and as it is."""
     module = learner.task_module()
     device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
+    modes = [(part, part.training) for part in module.model.modules()]
     module.to(device).eval()
     found = []
-    with own_randomness(), torch.no_grad():
-        for batch in batches:
-            x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
-            found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
+    try:
+        with own_randomness(), torch.no_grad():
+            for batch in batches:
+                x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
+                found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
+    finally:
+        for part, training in modes:
+            part.training = training
     return found
 
 

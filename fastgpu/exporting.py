@@ -22,10 +22,12 @@ from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, ExportError, RunFolderError
 from fastgpu.export.base import FORMATS, Source, format_of
+from fastgpu.export.graph import is_half
 from fastgpu.export.verify import Agreement, compare, outputs_of
 from fastgpu.exportable import by_learner, make_source, metrics_of, samples_of
 from fastgpu.optional import require
 from fastgpu.quantizing import int8_source
+from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -36,6 +38,9 @@ __all__ = ["Exported", "export"]
 INT8_TOLERANCE = 0.1
 """Largest difference between a file and the quantized network that it is made from, as a share of the largest output: values that lie
 between two steps of a grid fall to either side, and files of floats do not round them."""
+
+HALF = 0.05
+"""Tolerance where the learner's own weights are of half precision: those of the file are not."""
 
 METRIC_TOLERANCE = 0.01
 """Largest difference of a metric, as a share of it, however large that of an output may be."""
@@ -66,19 +71,19 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
-    path = Path(path)
-    format = format_of(path, format)
+    path, format = format_of(Path(path), format)
     kind = FORMATS[format]
     if int8 not in (True, False, "auto"):
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
-        raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {kind.tolerance:g}.")
+        raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
     for package in kind.needs:
         require(package, need=f"Export to {format}")
     wanted = _wants_int8(learner, format, int8)
-    usual = INT8_TOLERANCE if quantized_layers(learner.module) else kind.tolerance
+    rounded = INT8_TOLERANCE if quantized_layers(learner.module) else HALF if is_half(learner.module) else 0.0
+    usual = max(kind.tolerance, rounded)
     allowed = usual if tolerance is None else float(tolerance)
-    with _stage(path) as staged:
+    with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
         source = make_source(learner, batches, allowed)
