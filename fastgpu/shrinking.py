@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from fastgpu.callbacks.compressing import network_example
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.compress.measure import alternate, macs, parameters
 from fastgpu.compress.prune import Pruned
@@ -23,7 +24,7 @@ from fastgpu.train.preflight import check_batch
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["add_latencies", "measured", "network_example", "run_prune"]
+__all__ = ["add_latencies", "example_of", "measured", "run_prune"]
 
 BATCHES = (1, 32)
 """Items of the batches whose latency is measured."""
@@ -36,7 +37,7 @@ def run_prune(
     pruning, plan = Pruning(amount, **options), plan_fit(learner, epochs, lr, "constant")
     learner.refuse_missing()
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}")
-    example = network_example(learner)
+    example = example_of(learner)
     report.add("as it came", **measured(learner, learner.module, example))
     before = copy.deepcopy(learner.module)
     run_fit(learner, plan, callbacks=[*callbacks, pruning])
@@ -50,20 +51,10 @@ def run_prune(
     return report
 
 
-def network_example(learner: Learner, items: int = max(BATCHES)) -> Example:
-    """What the learner's network is called with for a batch, on the CPU; few items are repeated until they are enough."""
-    module, calls = learner.task_module(), []
-    batch = learner.data.judged().head(items)
-    with learner.module.register_forward_pre_hook(lambda _, args, kwargs: calls.append((args, kwargs)), with_kwargs=True):
-        check_batch(module, batch)
-    args, kwargs = calls[0]
-
-    def enough(value: Any) -> Any:
-        if isinstance(value, Tensor) and value.ndim and len(value) == batch["n"]:
-            return value.detach().cpu()[torch.arange(items) % len(value)]
-        return value
-
-    return Example(tuple(enough(a) for a in args), {k: enough(v) for k, v in kwargs.items()})
+def example_of(learner: Learner, items: int = max(BATCHES)) -> Example:
+    """What the learner's network is called with for a batch; few items are repeated until they are enough."""
+    module, batch = learner.task_module(), learner.data.judged().head(items)
+    return network_example(module.model, lambda: check_batch(module, batch)).of_items(items)  # type: ignore[arg-type]
 
 
 def measured(learner: Learner, net: nn.Module, example: Example) -> dict[str, Any]:
@@ -77,15 +68,11 @@ def add_latencies(report: CompressionReport, nets: Sequence[nn.Module], example:
     """Time the network of each step of a report, in turns, so that a busy machine is the same for all."""
     copies = [copy.deepcopy(net).cpu().eval() for net in nets]
     for items in BATCHES:
-        given = Example(tuple(_first(a, items) for a in example.args), {k: _first(v, items) for k, v in example.kwargs.items()})
+        given = example.of_items(items)
         with torch.no_grad():
             found = alternate([partial(given.call, net) for net in copies])
         for step, each in zip(report.steps, found):
             step |= {f"latency_{items}_ms": each.median, f"spread_{items}_ms": each.spread, "threads": each.threads}
-
-
-def _first(value: Any, items: int) -> Any:
-    return value[:items] if isinstance(value, Tensor) and value.ndim else value
 
 
 def _file(net: nn.Module) -> bytes:
@@ -101,7 +88,7 @@ def _explain(report: CompressionReport, pruned: Pruned, net: nn.Module) -> None:
     for name, reason in pruned.left.items():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
-        report.note(f"left: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {reason}")
+        report.note(f"left as it was: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {reason}")
     if pruned.method != "structured":
         file = _file(net)
         report.note(f"zeros gain nothing on a CPU, in latency or memory; zipped the file is {len(zlib.compress(file, 1)) / len(file):.0%} as large")

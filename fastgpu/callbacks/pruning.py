@@ -6,11 +6,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
-from fastgpu.callbacks.compressing import compare_last_epoch_only, network_in
+from fastgpu.callbacks.compressing import compare_last_epoch_only, network_example, network_in
 from fastgpu.compress.groups import check_ignored
 from fastgpu.compress.importance import check_importance
 from fastgpu.compress.masks import Masks, check_amount, check_round_to
@@ -67,7 +68,7 @@ class Pruning(Callback):
         >>> pruning = Pruning(0.5)
         >>> history = learn.fit(4, callbacks=pruning)
         >>> print(pruning.pruned)
-        pruned: 50% of the channels of 1 groups; parameters 9,610 -> 4,810; 1 groups left as they were
+        pruned: 50% of the channels of 1 group, parameters 9,610 -> 4,810
     """
 
     @known_keywords
@@ -114,11 +115,10 @@ class Pruning(Callback):
             UnknownNameError: `ignore` names a module that is not there.
             ModelError: the network cannot be followed.
         """
-        net, seen = self._network(module), _Seen()
+        net = self._network(module)
         check_ignored(net, self.ignore)
-        with net.register_forward_pre_hook(seen, with_kwargs=True):
-            run()
-        self._prepared = self._make(net, seen)
+        adapter: Any = module.model
+        self._prepared = self._make(net, network_example(adapter, run) if net is adapter.net else None)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.pruned, self._masks, self._steps, self._complete, self._seen = None, None, 0, False, _Seen()
@@ -171,7 +171,7 @@ class Pruning(Callback):
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._masks is None:
-            self._take(self._make(self._net, self._seen), pl_module)
+            self._take(self._make(self._net, self._seen.example), pl_module)
         assert self._masks is not None
         share = SCHEDULES[self.schedule](_progress(trainer, pl_module, self._state["first"]), self.start, self.end)
         if self._steps % EVERY == 0 or (share == 1 and not self._complete):
@@ -180,15 +180,15 @@ class Pruning(Callback):
         self._steps += 1
         self._masks.apply()
 
-    def _make(self, net: nn.Module, seen: _Seen) -> Masks:
-        if seen.example is None and self.method == "structured":
+    def _make(self, net: nn.Module, example: Example | None) -> Masks:
+        if example is None and self.method == "structured":
             raise ModelError(
                 f"Pruning sees how the network is called. {type(net).__name__} was not called in the first step. "
                 'Name the part that is: Pruning(network="its.name").'
             )
         return make_masks(
             net,
-            seen.example,
+            example,
             method=self.method,
             amount=self.amount,
             importance=self.importance,
@@ -230,15 +230,8 @@ class _Seen:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.example is None:
-            tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.ndim]
-            items = len(tensors[0]) if tensors else 0
-            self.example = Example(tuple(_few(a, items) for a in args), {k: _few(v, items) for k, v in kwargs.items()})
-
-
-def _few(value: Any, items: int) -> Any:
-    if isinstance(value, Tensor):
-        return (value[:2] if value.ndim and len(value) == items else value).detach().clone()
-    return value
+            with torch.no_grad():
+                self.example = Example(args, kwargs).of_items(2)
 
 
 def _called(module: nn.Module, net: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from torch import nn
 
 from fastgpu.compress.structure import as_example
 
-__all__ = ["Latency", "alternate", "latency", "macs", "one_thread", "parameters"]
+__all__ = ["Latency", "alternate", "evaluating", "latency", "macs", "one_thread", "parameters"]
 
 
 class Latency(NamedTuple):
@@ -57,16 +57,22 @@ def macs(net: nn.Module, example_inputs: Any) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     example = as_example(example_inputs)
+    # With gradients: without them the counter fails at a layer that gives a view of its own weight, as a [CLS] token does.
+    with evaluating(net), torch.random.fork_rng(), torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        example.call(net)
+    return counter.get_total_flops() / 2 / example.items
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module's own mode is put back."""
     modes = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
-        with torch.random.fork_rng(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-            example.call(net)
+        yield
     finally:
         for module, training in modes:
             module.training = training
-    first = next(t for t in (*example.args, *example.kwargs.values()) if isinstance(t, torch.Tensor))
-    return counter.get_total_flops() / 2 / len(first)
 
 
 def latency(function: Callable[[], Any], rounds: int = 20, *, seconds: float = 4.0) -> Latency:

@@ -41,10 +41,11 @@ class Pruned:
         return sum(gone for gone, _ in self.layers.values()) / max(1, sum(of for _, of in self.layers.values()))
 
     def __str__(self) -> str:
-        what = f"{self.share:.0%} of the {'channels' if self.method == 'structured' else 'weights'} of {len(self.layers)} groups"
+        of = "group" if self.method == "structured" else "layer"
+        of = f"{len(self.layers)} {of}{'s' if len(self.layers) != 1 else ''}"
         if self.method != "structured":
-            return f"pruned: {what} are zero ({self.method}); size and latency stay as they were"
-        return f"pruned: {what}; parameters {self.before:,} -> {self.after:,}; {len(self.left)} groups left as they were"
+            return f"pruned: {self.share:.0%} of the weights of {of} are zero ({self.method}); size and latency stay as they were"
+        return f"pruned: {self.share:.0%} of the channels of {of}, parameters {self.before:,} -> {self.after:,}"
 
 
 def make_masks(
@@ -101,7 +102,7 @@ def prune(
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 32, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(1152, 10))
         >>> print(prune(net, torch.randn(2, 1, 8, 8), amount=0.5))
-        pruned: 50% of the channels of 1 groups; parameters 11,850 -> 5,930; 1 groups left as they were
+        pruned: 50% of the channels of 1 group, parameters 11,850 -> 5,930
         >>> net[0]
         Conv2d(1, 16, kernel_size=(3, 3), stride=(1, 1))
     """

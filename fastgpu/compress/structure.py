@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -54,16 +54,34 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """How a network is called once."""
+    """How a network is called once.
+
+    Args:
+        args: arguments in order.
+        kwargs: arguments by name.
+        around: network -> what is called in its place, such as an adapter with the network in it; None: the network itself.
+    """
 
     args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    around: Callable[[nn.Module], nn.Module] | None = None
 
     def call(self, net: nn.Module) -> list[Tensor]:
         """The floating-point tensors among what the network gives."""
         weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-        args, kwargs = _like(self.args, weight), _like(self.kwargs, weight)
-        return list(outputs_of(net(*args, **kwargs)))
+        called = net if self.around is None else self.around(net)
+        return list(outputs_of(called(*_like(self.args, weight), **_like(self.kwargs, weight))))
+
+    @property
+    def items(self) -> int:
+        """How many items it has: the length of the first tensor."""
+        return next((len(t) for t in _tensors((self.args, self.kwargs))), 1)
+
+    def of_items(self, items: int) -> Example:
+        """The same with another number of items, the first ones or all of them again and again."""
+        had, numbers = self.items, torch.arange(items) % max(1, self.items)
+        args, kwargs = _mapped((self.args, self.kwargs), lambda t: t[numbers.to(t.device)] if len(t) == had else t)
+        return dataclasses.replace(self, args=args, kwargs=kwargs)
 
 
 def as_example(given: Any) -> Example:
@@ -75,11 +93,11 @@ def as_example(given: Any) -> Example:
     if isinstance(given, Example):
         return given
     if isinstance(given, Tensor):
-        return Example((given,), {})
+        return Example((given,))
     if isinstance(given, Mapping):
         return Example((), dict(given))
     if isinstance(given, (tuple, list)):
-        return Example(tuple(given), {})
+        return Example(tuple(given))
     raise ArgumentError(
         f"example_inputs are what the network is called with: a tensor, a tuple, or a dict by name. {type(given).__name__} came. "
         "Give for example torch.randn(2, 3, 224, 224)."
@@ -137,12 +155,27 @@ def _drawn(parameter: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _like(tree: Any, weight: Tensor) -> Any:
+    return _mapped(tree, lambda t: t.to(weight.device, weight.dtype if t.is_floating_point() else t.dtype))
+
+
+def _mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Nested dicts, lists and tuples with their tensors changed; numbers without a dimension stay."""
     if isinstance(tree, Tensor):
-        return tree.to(weight.device, weight.dtype) if tree.is_floating_point() else tree.to(weight.device)
+        return change(tree) if tree.ndim else tree
     if isinstance(tree, Mapping):
-        return {k: _like(v, weight) for k, v in tree.items()}
+        return {key: _mapped(value, change) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)([_like(v, weight) for v in tree])
+        return type(tree)(_mapped(value, change) for value in tree) if type(tree) in (list, tuple) else tree
     return tree
 
 
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        if tree.ndim:
+            yield tree
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _tensors(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from _tensors(value)
