@@ -97,6 +97,15 @@ class TestFormats:
         assert raw.splits["train"].y[0]["boxes"].shape == (0, 4)
         assert "1 picture without a label file taken as without objects" in raw.notes
 
+    def test_yolo_labels_without_a_picture(self, tmp_path):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        (tmp_path / "images" / "000.png").unlink()
+        with pytest.raises(DataError, match="A label file has a picture .*000.txt"):
+            load(tmp_path)
+        notes = load(tmp_path, on_bad_item="skip").notes
+        assert any(note.startswith("left out 1 label files without a picture") for note in notes)
+
     def test_yolo_outlines(self, tmp_path):
         made = scenes(tmp_path / "images", 2)
         yolo(tmp_path, made)
