@@ -21,10 +21,11 @@ from torch import Tensor
 
 import fastgpu
 from fastgpu import zoo
+from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError, DataError, ExportError, RunFolderError
-from fastgpu.export.base import FORMATS, Source, format_of
+from fastgpu.export.base import FORMATS, Format, Source, format_of
 from fastgpu.export.graph import Graph, columns_of, is_half
 from fastgpu.export.verify import Agreement, compare, outputs_of
 from fastgpu.optional import require
@@ -40,6 +41,9 @@ SAMPLES = 64
 
 HALF = 0.05
 """Tolerance where the learner's own weights are of half precision: those of the file are not."""
+
+ROUNDED = 0.1
+"""Tolerance where the learner computes as if quantized, and the file in single precision."""
 
 SIZES = (1, 2, 29, 32)
 """Items of the batches that they come in: a file must take batches of any size."""
@@ -76,10 +80,14 @@ def export(
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
         raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
+    if verify and kind.rebuilds and not learner.from_zoo:
+        raise ExportError(
+            f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
+            "code is not in it. Give verify=False, or take format='pt2'."
+        )
     for package in kind.needs:
         require(package, need=f"Export to {format}")
-    usual = max(kind.tolerance, HALF if is_half(learner.module) else 0.0)
-    allowed = usual if tolerance is None else float(tolerance)
+    allowed = _usual_tolerance(learner, kind) if tolerance is None else float(tolerance)
     with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
@@ -100,6 +108,12 @@ def export(
     made = Exported(path=path, certificate=certificate, line=_line(path, format, size, certificate))
     learner.say(f"export: {made!r}")
     return made
+
+
+def _usual_tolerance(learner: Learner, kind: Format) -> float:
+    if quantized_layers(learner.module):
+        return max(kind.tolerance, ROUNDED)
+    return max(kind.tolerance, HALF) if is_half(learner.module) else kind.tolerance
 
 
 def samples_of(learner: Learner, most: int = SAMPLES) -> list[Batch]:
@@ -278,7 +292,8 @@ def _stage(path: Path) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         _remove_empty(missing, path.parent)
-        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {error.strerror}. Choose another path.") from None
+        reason = next((f"{p} is a file" for p in path.parents if p.is_file()), error.strerror)
+        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {reason}. Choose another path.") from None
     done = False
     try:
         yield folder / path.name
