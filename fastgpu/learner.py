@@ -36,6 +36,7 @@ from fastgpu.train.schedules import Schedule
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastgpu.benchmarking import Benchmark
     from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
     from fastgpu.exporting import Exported
@@ -300,6 +301,17 @@ class Learner:
         """The `k` items that suit a user best, best first, without any that the user has in the data; for the task `"ranking"`."""
         return judging.recommend(self, user, k)
 
+    @known_keywords
+    def benchmark(self, formats: str | Sequence[str] = ("torch", "onnx")) -> Benchmark:
+        """Metric, latency, throughput, size and memory of the network in several formats, each in a process of its own.
+
+        Args:
+            formats: `"torch"`, the network as it is, and names of formats as `export` takes them.
+        """
+        from fastgpu.benchmarking import benchmark
+
+        return benchmark(self, formats)
+
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
@@ -397,8 +409,8 @@ class Learner:
         """Write the network with all that stands before and after it as a file for another runtime, and prove the file.
 
         Args:
-            path: the file; its suffix tells the format.
-            format: a name of `fastgpu.export.base.FORMATS`; None: by the suffix.
+            path: the file; its suffix tells the format, one without gets it.
+            format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"` or `"safetensors"`; None: by the suffix, `"onnx"` where there is none.
             int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
             tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.measure import alternate
-from fastgpu.compress.quantize import calibrate, finalize, input_ranges, prepare, quantizable, quantized_layers
+from fastgpu.compress.measure import Latency, alternate
+from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
 from fastgpu.data.loaders import split_steps
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
-from fastgpu.export.graph import Graph, columns_of
+from fastgpu.export.base import Source
+from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
 from fastgpu.export.onnx import to_onnx
+from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate, open_raw
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
+    from fastgpu.data.loaders import Batch
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "example_of", "graph_of", "int8_model", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -51,8 +54,8 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
     key = key.removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}, int8")
     before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
-    example = example_of(batches)
-    models = {"as it came": to_onnx(graph_of(learner, example), example)}
+    source = make_source(learner, samples_of(learner), 0.0)
+    models = {"as it came": to_onnx(source.graph, source.example, source.lengths)}
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
     try:
@@ -66,7 +69,7 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
             load_weights(net, saved)
     finally:
         load_weights(net, saved)
-    _measure(report, models, example)
+    _measure(report, models, source.example)
     chosen = _choose(report, key, higher, max_drop)
     if chosen is not None:
         load_weights(net, states[chosen])
@@ -75,20 +78,37 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
     return report
 
 
-def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], model: Any = None) -> Any:
+def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Source:
+    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a word.
+
+    Args:
+        samples: what `samples_of` gave.
+        floats: the source with rounded weights.
+        forced: whether a slower one is wanted too.
+    """
+    source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
+    plain = to_onnx(source.graph, source.example, source.lengths)
+    whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
+    if not forced:
+        plain_ms, whole_ms = (each.median for each in _latencies([plain, whole], source.example))
+        if whole_ms >= plain_ms:
+            learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
+            return floats
+    return dataclasses.replace(source, model=whole, manifest={**source.manifest, "precision": "int8"})
+
+
+def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: Any) -> Any:
     """The learner's quantized network as an ONNX graph of whole numbers.
 
     Args:
         batches: the `x` of some batches, from which ranges between the layers are read.
-        model: the network as a graph of floats, where there is one already: an `onnx.ModelProto`.
+        floats: its graph of floats, weights as they were trained, an `onnx.ModelProto`.
     """
-    if model is None:
-        example = example_of(batches)
-        model = to_onnx(graph_of(learner, example), example)
     layer: Any = next(iter(quantized_layers(learner.module).values()))
-    feeds = [_feed(x) for x in batches]
+    taken = {each.name for each in floats.graph.input}
+    feeds = [{name: value.numpy() for name, value in columns_of(x).items() if name in taken} for x in batches]
     target = "cpu" if layer.saturation_safe else "tensorrt"
-    return quantized(model, feeds, ranges=input_ranges(learner.module), bits=layer.bits, target=target)
+    return quantized(floats, feeds, ranges=input_ranges(learner.module), bits=layer.bits, target=target)
 
 
 def _split(learner: Learner, data: Any) -> Split:
@@ -133,20 +153,6 @@ def batches_of(learner: Learner, split: Split) -> Iterator[dict[str, Any]]:
         raise DataError("Calibration needs items. None came. Give some hundred like those of training.")
 
 
-def example_of(batches: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    return {name: value[:2] for name, value in columns_of(batches[0]).items()}
-
-
-def graph_of(learner: Learner, example: Mapping[str, Tensor]) -> Graph:
-    # Weights as they were trained: the graph's own quantizer rounds them.
-    net = finalize(copy.deepcopy(learner.module), snap=False)
-    return Graph(net, learner.data.input, learner.data.task, example)
-
-
-def _feed(x: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in columns_of(x).items()}
-
-
 def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
     module = learner.task_module().eval()
     weight = next(learner.module.parameters())
@@ -156,18 +162,20 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
             module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
 
 
-def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
-    """Size, and CPU time of one thread in onnxruntime, of all graphs in turns."""
+def _latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
+    """CPU time of one thread for one item in onnxruntime, of all graphs in turns."""
     runtime = require("onnxruntime", need="Measuring an ONNX graph")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    files = [model.SerializeToString() for model in models.values()]
-    sessions = [runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"]) for file in files]
-    takes = {each.name for each in sessions[0].get_inputs()}
-    one = {name: value for name, value in _feed({k: v[:1] for k, v in example.items()}).items() if name in takes}
-    times = alternate([partial(session.run, None, one) for session in sessions])
-    for step, file, each in zip(report.steps, files, times):
-        step |= {"size_kb": len(file) / 1024, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
+    sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
+    one = {each.name: example[each.name][:1].numpy() for each in sessions[0].get_inputs()}
+    return alternate([partial(session.run, None, one) for session in sessions])
+
+
+def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
+    for step, model, each in zip(report.steps, models.values(), _latencies(list(models.values()), example)):
+        size = model.ByteSize() / 1024
+        step |= {"size_kb": size, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
 
 
 def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float) -> str | None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPSET", "finish", "load", "to_onnx", "write"]
 
-OPSET = 20
-"""Version of ONNX's operators: the newest that torch writes and that onnxruntime 1.20 reads."""
+OPSET = 18
+"""Version of ONNX's operators: the one in which torch's exporter is written, so that nothing is converted afterwards."""
 
 LARGEST = 2**31 - 1
 """Bytes that one file of the format can hold."""
@@ -106,7 +106,12 @@ def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
 
 def write(source: Source, path: Path) -> None:
     """Write a source as one ONNX file."""
-    finish(to_onnx(source.graph, source.example, source.lengths), {**source.manifest, "opset": OPSET}, path)
+    finish(model_of(source), {**source.manifest, "opset": OPSET}, path)
+
+
+def model_of(source: Source) -> ModelProto:
+    """A source's graph as ONNX."""
+    return to_onnx(source.graph, source.example, source.lengths) if source.model is None else source.model
 
 
 def load(path: Path, threads: int) -> Run:
@@ -115,9 +120,9 @@ def load(path: Path, threads: int) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     return lambda x: dict(zip(names, session.run(names, dict(x))))
 
 
-FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime")))
+FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime"), int8=True))
