@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.compressing import network_example
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.compress.measure import alternate, macs, parameters
 from fastgpu.compress.prune import Pruned
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.structure import Example
+from fastgpu.errors import ArgumentError
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.judging import evaluate
 from fastgpu.train.preflight import check_batch
@@ -34,6 +36,8 @@ def run_prune(
     learner: Learner, amount: float, epochs: int, lr: float | None, callbacks: Sequence[Any], options: dict[str, Any]
 ) -> CompressionReport:
     """Prune in a fit, and measure before and after; see `Learner.prune`."""
+    if any(isinstance(as_callback(each), Pruning) for each in (*learner.callbacks, *callbacks)):
+        raise ArgumentError("prune brings its own Pruning callback. There is one among the callbacks already. Call fit, which prunes with that.")
     pruning, plan = Pruning(amount, **options), plan_fit(learner, epochs, lr, "constant")
     learner.refuse_missing()
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}")

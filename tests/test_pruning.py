@@ -12,6 +12,7 @@ import pytest
 import torch
 from comparing import same_weights
 from compressible import FAMILIES, network
+from fields import all_fields
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -491,6 +492,30 @@ class TestLearner:
         assert same_weights(resumed, whole)
         assert resumed.history["val_loss"] == whole.history["val_loss"]
 
+    def test_a_fit_that_broke_off_goes_on_with_its_masks(self, make):
+        class Stop(pl.Callback):
+            def on_train_epoch_start(self, trainer, pl_module):
+                if pl_module.epoch == 4:
+                    raise RuntimeError("killed")
+
+        class Zeros(pl.Callback):
+            found = None
+
+            def on_train_batch_end(self, trainer, pl_module, *_):
+                if self.found is None:
+                    self.found = int((pl_module.model.net[1].weight == 0).all(1).sum())
+
+        learn, zeros = make("mlp"), Zeros()
+        with pytest.raises(RuntimeError, match="killed"):
+            learn.fit(5, callbacks=[Pruning(), Stop()])
+        learn.fit(3, callbacks=[Pruning(), zeros])
+        assert zeros.found == 64
+        assert parameters(learn.module) == 4810
+
+    def test_one_pruning_at_a_time(self, make):
+        with pytest.raises(ArgumentError, match="prune brings its own Pruning callback"):
+            make("mlp", callbacks=["pruning"]).prune()
+
     def test_in_fine_tune_the_second_part_prunes(self, make):
         learn = make("mlp/large")
         learn.fine_tune(2, callbacks=Pruning())
@@ -538,6 +563,24 @@ class TestLearner:
         assert len(quantized_layers(again.module)) == 2
         assert same_weights(again, learn)
         assert again.module[1]._parameters["weight"].shape[0] == 64
+
+
+FOLLOWED = {"detection": 0.7, "instance_segmentation": 0.9, "ranking-deepfm": 0.6, "segmentation": 0.3, "translation": 0.8, "recognition": 0.8}
+"""Field -> share of the parameters that is left at most; networks that an adapter calls, in part or otherwise than others."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_other_fields(name, out, tmp_path):
+    field = next(field for field in all_fields() if field.name == name)
+    for package in field.packages:
+        pytest.importorskip(package)
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **field.settings)
+    report = learn.prune(0.5, epochs=1)
+    assert report.ratio("parameters") < FOLLOWED[name]
+    items = field.items(tmp_path)
+    loaded = Learner.load(learn.save(tmp_path / "saved"))
+    assert str(getattr(loaded.predict(items), field.column)) == str(getattr(learn.predict(items), field.column))
 
 
 def test_a_shell(tmp_path, monkeypatch, capsys):

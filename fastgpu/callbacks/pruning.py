@@ -120,6 +120,9 @@ class Pruning(Callback):
         adapter: Any = module.model
         self._prepared = self._make(net, network_example(adapter, run) if net is adapter.net else None)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._state = {}  # a checkpoint's comes after this
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.pruned, self._masks, self._steps, self._complete, self._seen = None, None, 0, False, _Seen()
         if trainer.max_epochs in (None, -1) and trainer.max_steps in (None, -1):
@@ -130,8 +133,8 @@ class Pruning(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first = pl_module.plan.first if isinstance(pl_module, TaskModule) else self._state.get("first", trainer.current_epoch)
-        if self._state.get("first") != first:
-            self._state = {"first": first}  # nothing was restored, or the end of an earlier fit
+        if self._state.get("first") != first:  # nothing was restored, or a fit that was broken off, whose masks go on
+            self._state = {"first": first, "masks": self._state.get("masks", {})}
         self._steps = self._state.get("steps", 0)
         if self._prepared is not None and self._prepared.net is self._net:
             self._take(self._prepared, pl_module)
@@ -157,9 +160,8 @@ class Pruning(Callback):
         self._memory = weakref.ref(self._net), self._masks.memory()
         self._masks = None
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._release()
-        self._state, self._masks = {}, None
 
     def state_dict(self) -> dict[str, Any]:
         if self._masks is None:
@@ -170,15 +172,13 @@ class Pruning(Callback):
         self._state = dict(state_dict)
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._masks is None:
-            self._take(self._make(self._net, self._seen.example), pl_module)
-        assert self._masks is not None
+        masks = self._masks or self._take(self._make(self._net, self._seen.example), pl_module)
         share = SCHEDULES[self.schedule](_progress(trainer, pl_module, self._state["first"]), self.start, self.end)
         if self._steps % EVERY == 0 or (share == 1 and not self._complete):
-            self._masks.update(share)
+            masks.update(share)
             self._complete = share == 1
         self._steps += 1
-        self._masks.apply()
+        masks.apply()
 
     def _make(self, net: nn.Module, example: Example | None) -> Masks:
         if example is None and self.method == "structured":
@@ -196,7 +196,7 @@ class Pruning(Callback):
             ignore=self.ignore,
         )
 
-    def _take(self, masks: Masks, module: LightningModule) -> None:
+    def _take(self, masks: Masks, module: LightningModule) -> Masks:
         """Begin with these masks: those of an earlier fit of the same network go on, and those of a checkpoint."""
         masks.bind()
         if self._memory is not None and self._memory[0]() is self._net:
@@ -205,6 +205,7 @@ class Pruning(Callback):
             compare_last_epoch_only(module)
         masks.load(self._state.get("masks", {}))
         self._masks = masks
+        return masks
 
     def _network(self, module: LightningModule) -> nn.Module:
         if self.network is not None:

@@ -128,6 +128,8 @@ def trial_copy(net: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     their own `forward` back.
     """
     trial = finalize(copy.deepcopy(net), snap=False)
+    trial._forward_hooks.clear()  # whoever watches the network need not see the trial
+    trial._forward_pre_hooks.clear()
     for module in trial.modules():
         forward = module.__dict__.get("forward")
         if hasattr(forward, "_torchdynamo_orig_callable"):
