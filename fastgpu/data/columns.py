@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns"]
+from fastgpu.reading.encoded import Encoded, Ragged, Read, Stacked
+
+__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns", "columns_of", "writable"]
 
 LONG = 1000
 """Steps of a sequence from which on a slice a row costs less than an index for each step."""
@@ -37,6 +40,10 @@ class Columns(ABC):
     @abstractmethod
     def gather(self, index: Tensor) -> dict[str, Any]:
         """The items at `index` `(b,)` int64, as a batch: each value a tensor `(b, ...)`, or a list of `b` plain values."""
+
+    def origins(self) -> dict[str, list[Any]]:
+        """What else a row of `predict` says of its item, as columns of the results: the run that a window is cut from; nothing by default."""
+        return {}
 
 
 class TensorColumns(Columns):
@@ -140,18 +147,42 @@ class LazyColumns(Columns):
     Args:
         read: reads item number `i` -> name -> tensor, all items alike in shape.
         length: how many items there are.
-        threads: how many are read at once; decoders of pictures release the interpreter's lock.
+        threads: how many are read at once; decoders of pictures release the interpreter's lock. 0: one after the other.
     """
 
     in_memory = False
 
     def __init__(self, read: Callable[[int], dict[str, Tensor]], length: int, *, threads: int = 4) -> None:
         self._read, self._length = read, length
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fastgpu-read")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fastgpu-read") if threads else None
 
     def __len__(self) -> int:
         return self._length
 
     def gather(self, index: Tensor) -> dict[str, Any]:
-        samples = list(self._pool.map(self._read, index.tolist()))
+        numbers = index.tolist()
+        samples = list(self._pool.map(self._read, numbers) if self._pool else map(self._read, numbers))
         return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+
+
+def columns_of(encoded: Encoded) -> Columns:
+    """What a reader gave, as tensors that share its memory."""
+    if isinstance(encoded, Stacked):
+        columns = TensorColumns(_tensors(encoded.columns))
+        columns.notes = encoded.notes
+        return columns
+    if isinstance(encoded, Ragged):
+        flat, lengths = torch.from_numpy(encoded.sequences), torch.from_numpy(encoded.lengths)
+        return RaggedColumns(flat, lengths, key=encoded.key, pad=encoded.pad)
+    if isinstance(encoded, Read):
+        return LazyColumns(lambda i: _tensors(encoded.read(i)), len(encoded), threads=encoded.threads)
+    raise TypeError(type(encoded).__name__)
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """An array that torch can share: in order, and writable, which one that PIL gave is not; a copy only where it must be."""
+    return np.require(array, requirements=("C", "W"))
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(writable(array)) for name, array in arrays.items()}

@@ -14,7 +14,7 @@ from torch import Tensor
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.waves import LONGEST, find_sounds, header, read_all
+from fastgpu.reading.waves import LONGEST, find_sounds, header, read_all
 
 __all__ = ["AudioInput"]
 

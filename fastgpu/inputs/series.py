@@ -15,10 +15,10 @@ from torch import Tensor
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.series_items import Run, SeriesItems, SeriesLayout, WindowColumns
-from fastgpu.inputs.series_runs import Repairs, run_of_array, runs_of_frame
-from fastgpu.inputs.table_files import is_table, read_table
-from fastgpu.inputs.ts_files import read_ts
+from fastgpu.reading.series_items import Run, SeriesItems, SeriesLayout, WindowColumns
+from fastgpu.reading.series_runs import Repairs, run_of_array, runs_of_frame
+from fastgpu.reading.table_files import is_table, read_table
+from fastgpu.reading.ts_files import read_ts
 
 __all__ = ["SeriesInput", "constant_channels"]
 
@@ -51,7 +51,7 @@ class SeriesInput(Input):
         double: whether values are stored as float64, since float32 has too few digits for the small changes of a large value.
 
     Example:
-        >>> from fastgpu.inputs.series_items import SeriesItems
+        >>> from fastgpu.reading.series_items import SeriesItems
         >>> runs = [Run(name="a", values=np.array([[1.0], [2.0], [3.0], [9.0]]))]
         >>> series = SeriesInput.fit(SeriesItems(runs, SeriesLayout(channels=("x",)), window=2))
         >>> series.encode(series.as_items(np.array([[1.0], [2.0]]))).gather(torch.tensor([0]))["series"].shape
@@ -189,13 +189,6 @@ class SeriesInput(Input):
             f"A series has {len(self.channels)} channels here: {_short(self.channels)}. {what} of {len(came)} came. "
             "Give (steps, channels), time first."
         )
-
-    def origins(self, columns: Columns) -> dict[str, list[Any]]:
-        """`runs`, the run of each item by name, and `starts`, the time or step at which it begins."""
-        if not isinstance(columns, WindowColumns):
-            return {}
-        items = columns.items
-        return {"runs": [items.runs[i].name for i in items.run.tolist()], "starts": items.begins()}
 
     def facts(self) -> dict[str, Any]:
         return {"kind": self.kind, "channels": len(self.channels), "length": self.length}

@@ -14,8 +14,8 @@ from torch import Tensor
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.shell import rows_of
-from fastgpu.inputs.table_columns import (
+from fastgpu.reading.shell import rows_of
+from fastgpu.reading.table_columns import (
     as_finite,
     as_floats,
     as_frame,

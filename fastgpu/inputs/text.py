@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.shell import texts_in, texts_of
-from fastgpu.inputs.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
+from fastgpu.reading.shell import texts_in, texts_of
+from fastgpu.reading.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -123,6 +123,10 @@ class SeriesItems:
             for run, start in zip(self.run.tolist(), self.start.tolist())
         ]
 
+    def origins(self) -> dict[str, list[Any]]:
+        """`runs`, the run of each item by name, and `starts`, the time or step at which it begins."""
+        return {"runs": [self.runs[i].name for i in self.run.tolist()], "starts": self.begins()}
+
 
 def _plain(time: Any) -> Any:
     return time.item() if isinstance(time, np.generic) and time.dtype.kind in "biuf" else time
@@ -159,3 +163,6 @@ class WindowColumns(Columns):
 
     def gather(self, index: Tensor) -> dict[str, Tensor]:
         return {"series": self.values[self.starts[index][:, None] + self.steps]}
+
+    def origins(self) -> dict[str, list[Any]]:
+        return self.items.origins()

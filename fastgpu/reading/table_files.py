@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.errors import DataError
-from fastgpu.inputs.text_files import not_utf8, read_json_lines, read_text
+from fastgpu.reading.text_files import not_utf8, read_json_lines, read_text
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
