@@ -15,6 +15,7 @@ EXTRAS: dict[str, str] = {
     "datasets": "data",
     "faster_coco_eval": "vision",
     "imageio_ffmpeg": "video",
+    "onnxruntime": "export",
     "pyarrow": "data",
     "rtdl_revisiting_models": "tables",
     "scipy": "vision",

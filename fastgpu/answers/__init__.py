@@ -1,4 +1,4 @@
-"""Answers: how decoded arrays become the columns of `Results`, without torch. One file a task; `fastgpu.tasks` builds on them, so does the Predictor."""
+"""Answers: how decoded arrays become the columns of `Results`, without torch; tasks and the Predictor build on them. One file a task."""
 
 from fastgpu.answers.base import ANSWERS, Answers
 

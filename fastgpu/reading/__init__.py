@@ -1,4 +1,4 @@
-"""Reading: how raw items become NumPy arrays, without torch. One file a kind; `fastgpu.inputs` builds on them, so does the Predictor."""
+"""Reading: how raw items become NumPy arrays, without torch; inputs and the Predictor build on it. One file a kind."""
 
 from fastgpu.reading.base import READERS, Reader
 

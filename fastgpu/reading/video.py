@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from fastgpu.errors import DataError
 from fastgpu.optional import require
 from fastgpu.results import VIDEOS
