@@ -21,7 +21,7 @@ class ScoreAnswers(Answers):
 
     name: ClassVar[str] = "anomaly"
 
-    def complete(self, outputs: Mapping[str, np.ndarray], x: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+    def complete(self, outputs: Mapping[str, Any], x: Mapping[str, Any]) -> Mapping[str, Any]:
         """With the sizes of framed pictures, which their maps are brought to."""
         return {**outputs, "original_sizes": x["original_size"]} if "maps" in outputs and "original_size" in x else outputs
 

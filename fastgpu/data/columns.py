@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastgpu.reading.encoded import Encoded, Ragged, Read, Stacked
+from fastgpu.reading.encoded import Encoded, Ragged, Stacked
 
 __all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns", "columns_of", "writable"]
 
@@ -147,22 +147,40 @@ class LazyColumns(Columns):
     Args:
         read: reads item number `i` -> name -> tensor, all items alike in shape.
         length: how many items there are.
-        threads: how many are read at once; decoders of pictures release the interpreter's lock. 0: one after the other.
+        threads: how many are read at once; decoders of pictures release the interpreter's lock.
     """
 
     in_memory = False
 
     def __init__(self, read: Callable[[int], dict[str, Tensor]], length: int, *, threads: int = 4) -> None:
         self._read, self._length = read, length
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fastgpu-read") if threads else None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fastgpu-read")
 
     def __len__(self) -> int:
         return self._length
 
     def gather(self, index: Tensor) -> dict[str, Any]:
-        numbers = index.tolist()
-        samples = list(self._pool.map(self._read, numbers) if self._pool else map(self._read, numbers))
+        samples = list(self._pool.map(self._read, index.tolist()))
         return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+
+
+class _EncodedColumns(Columns):
+    """Items that a reader reads when they are asked for."""
+
+    in_memory = False
+
+    def __init__(self, encoded: Encoded) -> None:
+        self._encoded, self.item_bytes = encoded, encoded.item_bytes
+        self.lengths = None if encoded.lengths is None else torch.from_numpy(encoded.lengths)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        return _tensors(self._encoded.gather(index.numpy()))
+
+    def origins(self) -> dict[str, list[Any]]:
+        return self._encoded.origins()
 
 
 def columns_of(encoded: Encoded) -> Columns:
@@ -174,9 +192,7 @@ def columns_of(encoded: Encoded) -> Columns:
     if isinstance(encoded, Ragged):
         flat, lengths = torch.from_numpy(encoded.sequences), torch.from_numpy(encoded.lengths)
         return RaggedColumns(flat, lengths, key=encoded.key, pad=encoded.pad)
-    if isinstance(encoded, Read):
-        return LazyColumns(lambda i: _tensors(encoded.read(i)), len(encoded), threads=encoded.threads)
-    raise TypeError(type(encoded).__name__)
+    return _EncodedColumns(encoded)
 
 
 def writable(array: np.ndarray) -> np.ndarray:

@@ -17,9 +17,11 @@ class Encoded(ABC):
 
     Attributes:
         lengths: `(n,)` length of each item where items differ (tokens of a text); None where they do not.
+        item_bytes: about how many bytes one item takes in a batch, where they are not in memory.
         notes: what had to be passed over in these items, each one line, for people.
     """
 
+    item_bytes: int = 0
     lengths: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 

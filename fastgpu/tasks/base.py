@@ -143,6 +143,10 @@ class Task(Answers):
         """Predictions for a prepared batch; `out` is what a forward pass gave for it, where there was one."""
         return self.decode(model(x) if out is None else out)
 
+    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the graph of an exported network gives for a batch, tensors alone; `Answers.complete` makes of them what `predict` gives."""
+        return self.decode(out)
+
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""
         return owned_loss(self, name, class_weight)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.spoken import BLANK, END, FIRST, SpokenAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
 from fastgpu.errors import DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
@@ -18,12 +18,10 @@ from fastgpu.tasks.base import TASKS, Task
 
 __all__ = ["Recognition"]
 
-BLANK, END, FIRST = 0, 1, 2
-
 
 @TASKS.register("recognition")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recognition(Task):
+class Recognition(SpokenAnswers, Task):
     """Characters in the order in which they are heard.
 
     The network owns the loss: CTC (Graves et al., 2006, https://doi.org/10.1145/1143844.1143891) or cross-entropy of the next
@@ -39,7 +37,6 @@ class Recognition(Task):
         (('a', 'h'), 4)
     """
 
-    name: ClassVar[str] = "recognition"
     kinds: ClassVar[tuple[str, ...]] = ("audio",)
     metric_names: ClassVar[tuple[str, ...]] = ("cer", "wer")
     default_metrics: ClassVar[tuple[str, ...]] = ("cer", "wer")
@@ -47,7 +44,6 @@ class Recognition(Task):
     decodes: ClassVar[bool] = True
     monitor: ClassVar[str] = "cer"
 
-    characters: tuple[str, ...]
     longest: int
 
     @classmethod
@@ -115,18 +111,17 @@ class Recognition(Task):
 
         CTC is decoded greedily: the best output of each step, repetitions and blanks left out.
         """
-        if "tokens" in out:
-            return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in out["tokens"].tolist()]}
-        best: Tensor = out["logits"].argmax(-1)
-        again = torch.zeros_like(best, dtype=torch.bool)
-        again[:, 1:] = best[:, 1:] == best[:, :-1]
-        best = best.masked_fill(again, BLANK)
-        if "steps" in out:
-            best = best.masked_fill(torch.arange(best.shape[1], device=best.device) >= out["steps"][:, None], BLANK)
-        return {"texts": [self._text(row) for row in best.tolist()]}
+        found = out if "tokens" in out else self._best(out)
+        return dict(self.complete({name: found[name].cpu().numpy() for name in ("tokens", "best", "steps") if name in found}, {}))
 
-    def _text(self, numbers: list[int]) -> str:
-        return "".join(self.characters[n - FIRST] for n in numbers if n >= FIRST).strip()
+    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Of CTC alone: sentences that are generated character by character come from no single graph."""
+        if getattr(model, "generate", None) is not None:
+            raise ModelError("A file holds one pass of a network. This one generates its texts. Take for example 'parakeet_ctc/tiny'.")
+        return self._best(out)
+
+    def _best(self, out: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"best": out["logits"].argmax(-1), **({"steps": out["steps"]} if "steps" in out else {})}
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         for metric in metrics.values():
@@ -140,15 +135,8 @@ class Recognition(Task):
 
         return CharErrorRate() if name == "cer" else WordErrorRate()
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        return {"texts": predictions["texts"]}
-
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"texts": y["text"]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        lines = textwrap.wrap(columns["texts"][index], 36, max_lines=2, placeholder=" ...")
-        return "\n".join(lines).replace("$", r"\$")  # a dollar sign would start a formula
 
     def describe(self) -> str:
         return f"recognition of {len(self.characters)} characters: {''.join(self.characters)}"

@@ -131,6 +131,9 @@ class Segmentation(MaskAnswers, Task):
     def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
         return {"masks": list(out["logits"].argmax(1).to(torch.uint8))}
 
+    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"logits": out["logits"]}
+
     def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
         given = model(x) if out is None else out
         if "original_size" not in x:
