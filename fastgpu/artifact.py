@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ __all__ = ["FORMAT", "read_facts"]
 FORMAT = 1
 """Version of the form of an exported file's facts; a newer one is refused."""
 
-_ENTRY = b"\x0a\x07fastgpu\x12"  # of protobuf: a field of 7 bytes, the key, then the field of its value
-_DIGEST = re.compile(rb'"sha256": ?"([0-9a-f]{64})"')
+MARKER = b'{"sha256": "'
+"""How the JSON of the facts begins; the digest follows."""
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -37,9 +36,12 @@ def read_facts(path: Path) -> dict[str, Any]:
         except ValueError:  # an empty file
             raise _no_export(path) from None
         with content:
-            begin, text = _entry(content, path)
+            begin = content.rfind(MARKER)
+            if begin < 0:
+                raise _no_export(path)
             try:
-                facts = json.loads(text)
+                # JSON is ASCII; whatever bytes follow it are not looked at.
+                facts, _ = json.JSONDecoder().raw_decode(content[begin:].decode("latin-1"))
                 newer = facts["format"] > FORMAT
             except (ValueError, TypeError, KeyError):
                 raise _damaged(path) from None
@@ -48,26 +50,9 @@ def read_facts(path: Path) -> dict[str, Any]:
                     f"This FastGPU reads exports of format {FORMAT}. {path} has {facts['format']}, written by FastGPU "
                     f"{facts.get('fastgpu', '?')}. Upgrade: pip install -U fastgpu."
                 )
-            found = _DIGEST.search(text)
-            if found is None or _digest(content, begin + found.start(1)) != found[1].decode():
+            if _digest(content, begin + len(MARKER)) != facts["sha256"]:
                 raise _damaged(path)
     return facts
-
-
-def _entry(content: mmap.mmap, path: Path) -> tuple[int, bytes]:
-    """Where the JSON of the facts begins, and the JSON."""
-    at = content.rfind(_ENTRY)
-    if at < 0:
-        raise _no_export(path)
-    at += len(_ENTRY)
-    length = shift = 0
-    while at < len(content):
-        byte = content[at]
-        length |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            break
-    return at, content[at : at + length]
 
 
 def _digest(content: mmap.mmap, at: int) -> str:

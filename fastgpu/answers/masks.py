@@ -41,9 +41,9 @@ class MaskAnswers(Answers):
         return self.classes
 
     def complete(self, outputs: Mapping[str, np.ndarray], x: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        """`logits` `(b, classes, h, w)` of the frame -> a mask each."""
+        """`logits` `(b, classes, h, w)` of the frame, and `masks` `(b, h, w)` made of them -> a mask each."""
         if "original_size" not in x:
-            return {"masks": list(outputs["logits"].argmax(1).astype(np.uint8))}
+            return {"masks": list(outputs["masks"])}
         # Scores are brought to the picture's own pixels, not classes: borders stay smooth.
         pairs = zip(outputs["logits"], x["original_size"])
         return {"masks": [in_original(logits, size).argmax(0).astype(np.uint8) for logits, size in pairs]}

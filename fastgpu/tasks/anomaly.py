@@ -144,14 +144,15 @@ class Anomaly(ScoreAnswers, Task):
         found = {"scores": out["score"].float()}
         return found if "map" not in out else {**found, "maps": out["map"].float()}
 
-    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
-        predictions, threshold = self.decode(out), _threshold(model)
+    def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        predictions = self.decode(model(x) if out is None else out)
+        threshold = _threshold(model)
         if threshold is not None:
             predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(len(predictions["scores"]))
-        return predictions
+        return dict(self.complete(predictions, x))
 
-    def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return dict(self.complete(self.exported(model, model(x) if out is None else out), x))
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        return self.predict(model, {name: value for name, value in x.items() if name != "original_size"})
 
     def metric(self, name: str) -> Any:
         from fastgpu.tasks.anomaly_metrics import Alarms, AreaUnderCurve, Threshold

@@ -143,9 +143,14 @@ class Task(Answers):
         """Predictions for a prepared batch; `out` is what a forward pass gave for it, where there was one."""
         return self.decode(model(x) if out is None else out)
 
-    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
-        """What the graph of an exported network gives for a batch, tensors alone; `Answers.complete` makes of them what `predict` gives."""
-        return self.decode(out)
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """Predictions for a prepared batch as tensors alone `(b, ...)`, by operations that do not depend on values: what an
+        exported network gives.
+
+        Raises:
+            ExportError: the predictions of this task, or of this network, are not made so.
+        """
+        return self.decode(model(x))
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""

@@ -114,11 +114,11 @@ class Recognition(SpokenAnswers, Task):
         found = out if "tokens" in out else self._best(out)
         return dict(self.complete({name: found[name].cpu().numpy() for name in ("tokens", "best", "steps") if name in found}, {}))
 
-    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Of CTC alone: sentences that are generated character by character come from no single graph."""
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """The best output of each step, of CTC alone: texts that are generated character by character come of no single pass."""
         if getattr(model, "generate", None) is not None:
             raise ModelError("A file holds one pass of a network. This one generates its texts. Take for example 'parakeet_ctc/tiny'.")
-        return self._best(out)
+        return self._best(model(x))
 
     def _best(self, out: Mapping[str, Any]) -> dict[str, Tensor]:
         return {"best": out["logits"].argmax(-1), **({"steps": out["steps"]} if "steps" in out else {})}

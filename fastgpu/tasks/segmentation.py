@@ -131,9 +131,6 @@ class Segmentation(MaskAnswers, Task):
     def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
         return {"masks": list(out["logits"].argmax(1).to(torch.uint8))}
 
-    def exported(self, model: nn.Module, out: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"logits": out["logits"]}
-
     def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
         given = model(x) if out is None else out
         if "original_size" not in x:
@@ -141,6 +138,11 @@ class Segmentation(MaskAnswers, Task):
         # Scores are brought to the picture's own pixels, not classes: borders stay smooth.
         pairs = zip(given["logits"], x["original_size"])
         return {"masks": [in_original(logits, size).argmax(0).to(torch.uint8) for logits, size in pairs]}
+
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """`masks` `(b, h, w)` uint8 in the pixels of the frame, and the `logits` `(b, classes, h, w)` that they come from."""
+        logits = model(x)["logits"]
+        return {"masks": logits.argmax(1).to(torch.uint8), "logits": logits.float()}
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         if name not in self.loss_names:
