@@ -11,6 +11,7 @@ The wording of a message: the rule. What came. What to do. One line.
     ├── CheckpointError        a saved learner that cannot be loaded
     ├── RunFolderError         a folder or file that cannot be written (also an OSError)
     ├── DeviceError            a device that is not there
+    ├── ExportError            a network that cannot be exported, or an exported file that does not agree with it
     ├── NetworkError           something that needs the network and did not get it
     ├── MissingPackageError    an optional package that is not installed (also an ImportError)
     ├── ModelError             a network that does not take the data
@@ -28,6 +29,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "DeviceError",
+    "ExportError",
     "FastGPUError",
     "MissingPackageError",
     "ModelError",
@@ -104,6 +106,10 @@ class RunFolderError(FastGPUError, OSError):
 
 class DeviceError(FastGPUError):
     """A device was asked for that this machine does not have."""
+
+
+class ExportError(FastGPUError):
+    """A network cannot be exported, or the file that was written does not agree with it."""
 
 
 class NetworkError(FastGPUError):

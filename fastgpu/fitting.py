@@ -18,6 +18,7 @@ from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
 from fastgpu.callbacks.progress import Progress
+from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
 from fastgpu.history import History
@@ -90,6 +91,7 @@ def run_fit(
     module.frozen = frozen_modules(learner.module)
     module.keep_callback_states = same_fit
     module.epoch_offset = learner.data.epoch_offset = learner.epoch_offset
+    module.best_from = learner.best_from
     checkpoints = Checkpoints(learner.run_folder, carried=_best_so_far(learner, module))
     if not learner.run_folder.made:
         learner.run_folder.settings |= {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule)}
@@ -104,6 +106,7 @@ def run_fit(
     )
     learner.trainer = trainer
     adapter: Any = module.model
+    form = _form(learner)
     before = None if state else {name: t.detach().clone() for name, t in learner.module.state_dict().items()}
     rows = list(learner.history.rows)
     try:
@@ -115,6 +118,10 @@ def run_fit(
         raise
     _take_state(learner, checkpoints)
     learner.history.interrupted = trainer.interrupted
+    if len(learner.history) > plan.first:
+        learner.best_from = module.best_from = min(module.best_from, len(learner.history) - 1)
+    if _form(learner) != form:
+        _start_anew(learner, checkpoints, trainer)
     _settle(learner, module, trainer, checkpoints)
     return learner.history.since(plan.first)
 
@@ -146,6 +153,20 @@ def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path |
         raise ArgumentError(f"Lightning does not take this combination: {error}") from error
 
 
+def _form(learner: Learner) -> dict[str, torch.Size]:
+    """Shapes of the parameters, by which a network that was cut is told."""
+    return {name: p.shape for name, p in learner.module.named_parameters()}
+
+
+def _start_anew(learner: Learner, checkpoints: Checkpoints, trainer: Trainer) -> None:
+    """A network that was cut when the fit ended: its checkpoints are of the whole one, and the optimizer's state fits no more."""
+    last = len(learner.history)
+    learner.best_from, learner.state_file = last - 1, None
+    if trainer.is_global_zero:
+        for name in ("best", "last"):
+            write(checkpoints.folder / name, learner.module.state_dict(), learner.facts(None, last))
+
+
 def _state(learner: Learner) -> Path | None:
     """The checkpoint to go on from; without one the epochs are counted on all the same."""
     state = learner.state_file
@@ -172,7 +193,7 @@ def _best_so_far(learner: Learner, module: TaskModule) -> tuple[dict[str, Any], 
 
 def _best(learner: Learner, module: TaskModule) -> dict[str, float] | None:
     key, higher = module.monitor
-    return learner.history.best(key, higher_is_better=higher)
+    return learner.history.best(key, higher_is_better=higher, after=module.best_from)
 
 
 def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints) -> None:
@@ -181,9 +202,9 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
     last = int(rows[-1]["epoch"]) if rows else None
     kept = _kept(checkpoints.folder / "best", best)
     if kept is not None and best is not None and best != rows[-1]:
-        learner.module.load_state_dict(kept)
+        load_weights(learner.module, kept)
     elif trainer.interrupted and rows and learner.state_file is not None:
-        learner.module.load_state_dict(last_weights(read(learner.state_file)))
+        load_weights(learner.module, last_weights(read(learner.state_file)))
     elif trainer.interrupted and not rows and trainer.is_global_zero:
         write(checkpoints.folder / "last", learner.module.state_dict(), learner.facts(module.plan, None))
     learner.weights_epoch = int(best["epoch"]) if kept is not None and best is not None else last
@@ -220,10 +241,10 @@ def _restore(learner: Learner, before: dict[str, torch.Tensor] | None, rows: lis
     """Undo the epoch that failed: weights and history are again those of the state to go on from."""
     if learner.state_file is not None:
         saved = read(learner.state_file)
-        learner.module.load_state_dict(last_weights(saved))
+        load_weights(learner.module, last_weights(saved))
         rows = saved.facts["history"]
     elif before is not None:
-        learner.module.load_state_dict(before)
+        load_weights(learner.module, before)
     learner.history.rows[:] = rows
     learner.weights_epoch = int(rows[-1]["epoch"]) if rows else None
     learner.remember_weights()

@@ -78,9 +78,15 @@ class History:
         part.interrupted = self.interrupted
         return part
 
-    def best(self, key: str, *, higher_is_better: bool) -> dict[str, float] | None:
-        """The row with the best value of `key`, of equals the one with the lowest `val_loss`; None where there is none."""
-        rows = [row for row in self.rows if row.get(key, math.nan) == row.get(key)]
+    def best(self, key: str, *, higher_is_better: bool, after: int = 0) -> dict[str, float] | None:
+        """The row with the best value of `key`, of equals the one with the lowest `val_loss`; None where there is none.
+
+        Args:
+            key: a key of the history.
+            higher_is_better: its direction.
+            after: number of the epoch after which rows count.
+        """
+        rows = [row for row in self.rows if row["epoch"] > after and row.get(key, math.nan) == row.get(key)]
         sign = -1 if higher_is_better else 1
         return min(rows, key=lambda row: (sign * row[key], row.get("val_loss", 0.0)), default=None)
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
+from fastgpu.compress.restore import load_weights, take_form
 from fastgpu.config import Settings
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
@@ -55,6 +56,7 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "plan": saved,
         "weights_epoch": weights_epoch,
         "epoch_offset": learner.epoch_offset,
+        "best_from": learner.best_from,
         "run_dir": str(learner.run_dir) if learner.run_dir else None,
     }
 
@@ -94,6 +96,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None
     learner.epoch_offset = state.facts["epoch_offset"]
+    learner.best_from = state.facts.get("best_from", 0)
     learner.weights_epoch = facts["weights_epoch"]
     learner.remember_weights()
     return learner
@@ -122,6 +125,7 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
     _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
     learner.history = History(saved.facts["history"])
     learner.state_file, learner.epoch_offset = file, saved.facts["epoch_offset"]
+    learner.best_from = saved.facts.get("best_from", 0)
     learner.weights_epoch = saved.facts["weights_epoch"]
     learner.run_folder.go_on_in(file.parent.parent)
     learner.remember_weights()
@@ -209,6 +213,7 @@ def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> No
     kinds = {t.dtype for t in saved.weights.values() if t.is_floating_point()}
     if len(kinds) == 1:
         net.to(kinds.pop())  # a network trained in float64 comes back in float64
+    take_form(net, saved.weights)
     own = net.state_dict()
     wrong = sorted(set(own) ^ set(saved.weights)) or [k for k, v in own.items() if v.shape != saved.weights[k].shape]
     if wrong:
@@ -216,7 +221,7 @@ def _fill(net: nn.Module, saved: Saved, facts: dict[str, Any], file: Path) -> No
             f"A checkpoint goes into the network that it was saved from, {facts['architecture']!r} ({facts['network']}). "
             f"{file} and this {type(net).__name__} differ in {len(wrong)} weights, for example {wrong[0]}."
         )
-    net.load_state_dict(saved.weights)
+    load_weights(net, saved.weights)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name not in facts["frozen"])
 

@@ -172,6 +172,7 @@ class Learner:
         self.trainer: Trainer | None = None
         self.state_file: Path | None = None  # the checkpoint that the next fit goes on from
         self.epoch_offset = 0  # epochs of the history that the state's own counter does not know of
+        self.best_from = 0  # epochs of the history before the network took its present form
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
 

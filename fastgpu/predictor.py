@@ -12,8 +12,8 @@ import numpy as np
 
 from fastgpu.answers.base import ANSWERS, Answers, strung
 from fastgpu.answers.presenting import as_results
-from fastgpu.artifact import read_facts
 from fastgpu.errors import ArgumentError, CheckpointError, DataError, DeviceError, ModelError, UnknownNameError
+from fastgpu.export.manifest import read_manifest
 from fastgpu.optional import require
 from fastgpu.reading.base import READERS, Reader
 from fastgpu.results import Results
@@ -72,7 +72,7 @@ class Predictor:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise ArgumentError(f"threads is a whole number from 1. {threads!r} came. Leave it out for one a core.")
         path = Path(path).expanduser()
-        facts = read_facts(path)
+        facts = read_manifest(path)
         _refuse_strange(facts, path)
         onnxruntime: Any = require("onnxruntime", need="The Predictor")
         asked = _providers(providers, onnxruntime.get_available_providers())

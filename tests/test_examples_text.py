@@ -1,7 +1,4 @@
-"""The examples of sentiment and translation reach the figures that the guide names.
-
-Sentiment was to reach 0.79; the guide says what was tried. What it does reach is held here.
-"""
+"""The examples of sentiment and translation reach the figures that the guide names."""
 
 import importlib
 import os
@@ -38,7 +35,7 @@ def shown(name, data, folder, monkeypatch):
 def test_sentiment(tmp_path, monkeypatch):
     found = re.search(r"never seen: accuracy (0\.\d+)", shown("sentiment.py", "movie_reviews", tmp_path, monkeypatch))
     assert found is not None
-    assert float(found[1]) >= 0.75
+    assert float(found[1]) >= 0.79
 
 
 @pytest.mark.slow

@@ -36,6 +36,6 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         row, (key, higher) = pl_module.history.rows[-1], pl_module.monitor
         # best before last: a process killed between the two trains this epoch again, and writes best again.
-        if trainer.is_global_zero and pl_module.history.best(key, higher_is_better=higher) == row:
+        if trainer.is_global_zero and pl_module.history.best(key, higher_is_better=higher, after=pl_module.best_from) == row:
             write(self.folder / "best", pl_module.model.net.state_dict(), pl_module.describe())
         trainer.save_checkpoint(self.folder / "last")

@@ -152,6 +152,10 @@ class Task(Answers):
         """
         return self.decode(model(x))
 
+    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...] | None:
+        """What `metric_inputs` would have given, from what `in_graph` gave; None: it cannot be told. Not with `decodes`."""
+        return None
+
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""
         return owned_loss(self, name, class_weight)

@@ -161,6 +161,10 @@ class Ranking(Task):
             found["ranks"] = _ranks(_all_scores(model, x), x["item"], seen_of(x))
         return found
 
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        """`scores` and `known`, as `predict` gives them; ranks among all items are not in a graph."""
+        return {**self.decode(model(x)), "known": (x["user"] > 0) & (x["item"] > 0)}
+
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         liked = y["target"] > 0.5
         for name, metric in metrics.items():

@@ -26,6 +26,9 @@ __all__ = ["FitPlan", "TaskModule"]
 
 MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
+ExtraLoss = Callable[[dict[str, Any], dict[str, Any], dict[str, Any], Tensor], Tensor]
+"""`(x, y, out, loss)` of a step -> the loss to train on instead: what a callback adds."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitPlan:
@@ -104,6 +107,8 @@ class TaskModule(LightningModule):
         self.describe: Callable[[], dict[str, Any]] = dict
         self.stopped = ""  # why the fit ends early, in the words of whoever ends it
         self.keep_callback_states = False  # True where a fit that was cut off goes on
+        self.extra_losses: list[ExtraLoss] = []
+        self.best_from = 0  # epochs that are not compared with later ones: they were of another network
         self.val_row: dict[str, float] = {}
         self._carried: dict[str, Any] | None = None
         self._unchecked: list[Tensor] = []  # losses whose finiteness was not looked at yet
@@ -198,6 +203,8 @@ class TaskModule(LightningModule):
         losses, seen = [], []
         for x_step, y_step in split_steps(x, y, batch["sizes"]):
             out, loss = self.task.step(self.model, x_step, y_step, self.loss)
+            for extra in self.extra_losses:
+                loss = extra(x_step, y_step, out, loss)
             self._learn(loss * batch["weight"] if "weight" in batch else loss)
             losses.append(loss.detach())
             if self.train_metrics:

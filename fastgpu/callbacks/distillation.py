@@ -1,0 +1,128 @@
+"""Distillation: a network learns from a teacher's answers beside the targets."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.compressing import network_in
+from fastgpu.compress.distill import distillation_loss
+from fastgpu.compress.quantize import finalize
+from fastgpu.errors import ArgumentError
+
+__all__ = ["Distillation"]
+
+CLASS_AXES: dict[str, int | None] = {"classification": -1, "segmentation": 1, "translation": -1, "recognition": -1}
+"""Task -> axis of the classes in its logits; in all others outputs are numbers of their own."""
+
+
+@CALLBACKS.register("distillation")
+class Distillation(Callback):
+    """Mix the loss with the distance from a teacher's outputs (Hinton et al., 2015, https://arxiv.org/abs/1503.02531).
+
+    It works on what the network gives as `"logits"`, or, in a LightningModule of your own with one network and automatic
+    optimization, on the network's output where that is a tensor. Networks that give neither learn without it.
+
+    Args:
+        teacher: a trained network for the same items; None: the network as it is when its first fit begins.
+        temperature: what logits are divided by, above 0.
+        alpha: share of the teacher in the loss, 0 to 1.
+    """
+
+    def __init__(self, teacher: nn.Module | None = None, *, temperature: float = 2.0, alpha: float = 0.7) -> None:
+        if teacher is not None and not isinstance(teacher, nn.Module):
+            raise ArgumentError(f"A teacher is a torch module, such as learn.module. {type(teacher).__name__} came.")
+        if not 0 <= alpha <= 1 or not temperature > 0:
+            raise ArgumentError(f"alpha lies in 0 to 1 and temperature above 0. {alpha!r} and {temperature!r} came.")
+        self.teacher, self.temperature, self.alpha = teacher, temperature, alpha
+        self._own: dict[str, Tensor] | None = None  # weights of a teacher that is a copy
+        self._undo: Callable[[], None] = lambda: None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"teacher": self._own} if self._own is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._own = state_dict.get("teacher")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        net = network_in(pl_module)
+        teacher = self.teacher
+        if teacher is None:
+            teacher = finalize(copy.deepcopy(net), snap=False)
+            if self._own is not None:  # of a fit that goes on
+                teacher.load_state_dict(self._own)
+            self._own = {name: t.detach().clone() for name, t in teacher.state_dict().items()}
+        teacher = teacher.to(pl_module.device).eval().requires_grad_(False)
+        if hasattr(pl_module, "extra_losses"):
+            self._join(pl_module, net, teacher)
+        elif pl_module.automatic_optimization and net is not pl_module:
+            self._wrap(pl_module, net, teacher)
+        else:
+            raise ArgumentError(
+                "Distillation needs a LightningModule with automatic optimization and one network among its parts. "
+                f"{type(pl_module).__name__} is none. Keep the network in one attribute, or use distill=False."
+            )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._undo()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._undo()  # after a failure too
+
+    def _mixed(self, loss: Tensor, student: Any, teacher: Any, classes: int | None) -> Tensor:
+        if not isinstance(student, Tensor) or not isinstance(teacher, Tensor) or student.shape != teacher.shape:
+            return loss
+        distance = distillation_loss(student, teacher, classes=classes, temperature=self.temperature)
+        return (1 - self.alpha) * loss + self.alpha * distance
+
+    def _join(self, module: Any, net: nn.Module, teacher: nn.Module) -> None:
+        """In the Learner's module: a loss beside its own."""
+        asked = copy.copy(module.model)  # the same adapter around the other network
+        asked._modules = {**module.model._modules, "net": teacher}
+        classes = CLASS_AXES.get(module.task.name)
+
+        def add(x: dict[str, Any], y: dict[str, Any], out: dict[str, Any], loss: Tensor) -> Tensor:
+            with torch.no_grad():
+                # Where the library owns the loss, targets shape the outputs too (a decoder's sentence).
+                answers = asked(x, y) if "loss" in out else asked(x)
+            return self._mixed(loss, out.get("logits"), answers.get("logits"), classes)
+
+        module.extra_losses.append(add)
+
+        def undo() -> None:
+            if add in module.extra_losses:
+                module.extra_losses.remove(add)
+
+        self._undo = undo
+
+    def _wrap(self, module: LightningModule, net: nn.Module, teacher: nn.Module) -> None:
+        """In any other module: around its training step, which is seen to call the network."""
+        seen: dict[str, Any] = {}
+        handle = net.register_forward_hook(lambda _, args, kwargs, out: seen.update(call=(args, kwargs, out)), with_kwargs=True)
+        original = module.training_step
+
+        def training_step(*args: Any, **kwargs: Any) -> Any:
+            given = original(*args, **kwargs)
+            if given is None or "call" not in seen:
+                return given
+            inputs, named, student = seen.pop("call")
+            with torch.no_grad():
+                answers = teacher(*inputs, **named)
+            classes = -1 if isinstance(student, Tensor) and student.ndim == 2 and student.shape[1] > 1 else None
+            if isinstance(given, Mapping):
+                return {**given, "loss": self._mixed(given["loss"], student, answers, classes)}
+            return self._mixed(given, student, answers, classes)
+
+        module.training_step = training_step  # type: ignore[method-assign]
+
+        def undo() -> None:
+            handle.remove()
+            module.__dict__.pop("training_step", None)
+
+        self._undo = undo

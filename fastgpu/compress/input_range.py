@@ -1,0 +1,87 @@
+"""The range of a quantized layer's inputs: observed while training, then a grid of 256 steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["InputRange"]
+
+MOMENTUM = 0.05
+"""Weight of a new batch's least and largest value."""
+
+
+class InputRange(nn.Module):
+    """Watches values go by, and rounds them to the grid of their range.
+
+    Ranges are buffers, so they are saved, averaged and sent to other processes with the weights.
+
+    Args:
+        symmetric: grid of -127 to 127 around 0, as TensorRT takes it; otherwise 0 to 255 from `low` to `high`.
+
+    Attributes:
+        observing: whether batches widen the range.
+        simulating: whether values are rounded.
+
+    Example:
+        >>> seen = InputRange()
+        >>> seen(torch.tensor([0.0, 0.1, 25.5])).tolist() == [0.0, torch.tensor(0.1).item(), 25.5]
+        True
+        >>> seen.settle(observing=False, simulating=True)
+        >>> [round(v, 3) for v in seen(torch.tensor([0.26, 99.0])).tolist()]
+        [0.3, 25.5]
+    """
+
+    low: Tensor
+    high: Tensor
+    batches: Tensor
+
+    def __init__(self, *, symmetric: bool = False) -> None:
+        super().__init__()
+        self.symmetric = symmetric
+        self.observing, self.simulating = True, True
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.observing:
+            self._observe(x)
+        return self._rounded(x) if self.simulating else x
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor) -> None:
+        # 0 is always on the grid: padding is made of it.
+        low, high = (value.float() for value in torch.aminmax(x.detach()))
+        low, high = low.clamp_max(0.0), high.clamp_min(0.0)
+        # The first batch is copied; without asking the device which it is.
+        share = torch.where(self.batches == 0, 1.0, MOMENTUM)
+        self.low.lerp_(low.to(self.low.dtype), share.to(self.low.dtype))
+        self.high.lerp_(high.to(self.high.dtype), share.to(self.high.dtype))
+        self.batches += 1
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        step, zero = self.grid()
+        least, most = (-127, 127) if self.symmetric else (0, 255)
+        return torch.fake_quantize_per_tensor_affine(x, step, zero, least, most)
+
+    def settle(self, *, observing: bool, simulating: bool) -> None:
+        """Set what happens to batches; what was never called, and is not to observe, has no grid and lets all pass."""
+        self.observing, self.simulating = observing, simulating and (observing or bool(self.batches > 0))
+
+    def grid(self) -> tuple[Tensor, Tensor]:
+        """Step, in single precision, and number of 0 on the grid, int32."""
+        low, high = self.low.float(), self.high.float()
+        tiny = torch.finfo(torch.float32).eps
+        if self.symmetric:
+            return (torch.maximum(high, -low) / 127).clamp_min(tiny), torch.zeros_like(low, dtype=torch.int32)
+        step = ((high - low) / 255).clamp_min(tiny)
+        return step, (-low / step).round().clamp(0, 255).to(torch.int32)
+
+    def extra_repr(self) -> str:
+        """What `print(network)` shows."""
+        return f"{self.low.item():.3g} to {self.high.item():.3g}"
+
+
+
+

@@ -1,0 +1,169 @@
+"""Quantization-aware networks: convolutions and linear layers that compute as if they held whole numbers.
+
+The network stays what it was: its parameters keep their names, shapes and full precision, its classes are subclasses of
+what they were. What is added are the ranges of the layers' inputs, as buffers. So any loop trains it, and any export that knows
+the ranges can make it real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastgpu.compress.input_range import InputRange
+from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
+from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+
+__all__ = ["TARGETS", "finalize", "input_ranges", "match_layers", "prepare", "quantizable", "quantized_layers", "settle"]
+
+KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+TARGETS = ("cpu", "tensorrt")
+"""`"cpu"`: unsigned inputs, and weights that are safe from saturation; `"tensorrt"`: inputs symmetric around 0, as it takes them."""
+
+
+def quantizable(net: nn.Module) -> list[str]:
+    """Names of the layers that can be quantized: convolutions and linear layers, but those inside torch's own attention, which
+    reads their weights past their `forward`."""
+    inside = {id(part) for m in net.modules() if isinstance(m, nn.MultiheadAttention) for part in m.modules()}
+    return [name for name, m in net.named_modules() if isinstance(m, KINDS) and id(m) not in inside]
+
+
+def prepare(net: nn.Module, *, bits: int = 8, target: str = "cpu", ignore: Collection[str] = (), only: Collection[str] | None = None) -> list[str]:
+    """Let the layers of a network compute as if quantized, in place; a prepared network stays as it is.
+
+    Args:
+        net: the network.
+        bits: bits of a weight, 2 to 8; inputs have 8.
+        target: `"cpu"` or `"tensorrt"`, see `TARGETS`.
+        ignore: names of layers, or of parts of the network, that stay as they are.
+        only: names of the layers to quantize; None: all that can be.
+
+    Returns:
+        Names of the quantized layers.
+
+    Raises:
+        ArgumentError: bits out of range, or an unknown target.
+        UnknownNameError: `ignore` names no part of the network.
+        ModelError: there is no layer to quantize.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> prepare(net, ignore=["2"])
+        ['0']
+        >>> _ = net(torch.randn(8, 4))
+        >>> sorted(set(net.state_dict()) - {"0.weight", "0.bias", "2.weight", "2.bias"})
+        ['0.input_range.batches', '0.input_range.high', '0.input_range.low', '0.weight_grid']
+    """
+    if not isinstance(bits, int) or not 2 <= bits <= 8:
+        raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
+    if target not in TARGETS:
+        raise UnknownNameError("target", str(target), TARGETS)
+    present = quantized_layers(net)
+    for layer in present.values():
+        if [layer.bits, layer.saturation_safe] != [bits, int(target == "cpu")]:
+            has = f"{layer.bits} bits for {TARGETS[1 - int(layer.saturation_safe)]}"  # type: ignore[arg-type]
+            raise ArgumentError(f"The network is quantized with {has}. {bits} bits for {target} came. Call finalize(network) first.")
+    if not present or only is not None:
+        wanted = match_layers(net, quantizable(net) if only is None else only, ignore)
+        if not wanted:
+            raise ModelError("Quantization needs convolutions or linear layers. The network has none that may be quantized. Check ignore=.")
+        for name in wanted:
+            if name not in present:
+                _quantize(net.get_submodule(name), bits, target)
+    return list(quantized_layers(net))
+
+
+def match_layers(net: nn.Module, layers: Iterable[str], ignore: Collection[str]) -> list[str]:
+    """The layers that `ignore` does not name, by themselves or by a part of the network that they are in."""
+    names = {name for name, _ in net.named_modules() if name}
+    for each in ignore:
+        if each not in names:
+            raise UnknownNameError("layer in ignore", str(each), names)
+    return [name for name in layers if not any(name == each or name.startswith(each + ".") for each in ignore)]
+
+
+def quantized_layers(net: nn.Module) -> dict[str, nn.Module]:
+    """Name -> layer that computes as if quantized; `input_range` is the range of its inputs."""
+    return {name: m for name, m in net.named_modules() if isinstance(getattr(m, "input_range", None), InputRange)}
+
+
+def settle(net: nn.Module, *, observing: bool, simulating: bool) -> None:
+    """Set for all quantized layers whether batches widen their ranges, and whether they round."""
+    for layer in quantized_layers(net).values():
+        layer.input_range.settle(observing=observing, simulating=simulating)  # type: ignore[union-attr, operator]
+        layer.rounds_weights = simulating  # type: ignore[assignment]
+
+
+def input_ranges(net: nn.Module) -> dict[str, tuple[float, float]]:
+    """Layer's name -> least and largest input, of the layers that have seen any."""
+    ranges = {name: layer.input_range for name, layer in quantized_layers(net).items()}
+    return {name: (float(r.low), float(r.high)) for name, r in ranges.items() if int(r.batches) > 0}  # type: ignore[union-attr, arg-type]
+
+
+def finalize(net: nn.Module, *, snap: bool = True) -> nn.Module:
+    """Make a prepared network an ordinary one again, in place; returns it.
+
+    Args:
+        net: the network.
+        snap: put the weights onto their grid, as the simulation rounded them; else they stay as they were trained.
+    """
+    for layer in quantized_layers(net).values():
+        if snap:
+            with torch.no_grad():
+                layer._parameters["weight"].copy_(layer.weight)  # type: ignore[union-attr]
+        del layer.input_range, layer.weight_grid
+        layer.__dict__["_forward_pre_hooks"] = type(layer._forward_pre_hooks)(
+            (key, hook) for key, hook in layer._forward_pre_hooks.items() if hook is not _round_input
+        )
+        layer.__dict__.pop("rounds_weights", None)
+        layer.__class__ = type(layer).__mro__[1]
+    return net
+
+
+def _quantize(layer: nn.Module, bits: int, target: str) -> None:
+    layer.add_module("input_range", InputRange(symmetric=target == "tensorrt").to(layer.weight.device))  # type: ignore[arg-type]
+    # The grid's facts travel with the weights: bits, and whether sums of neighbours are heeded.
+    layer.register_buffer("weight_grid", torch.tensor([bits, int(target == "cpu")], device=layer.weight.device))  # type: ignore[arg-type]
+    _come_alive(layer)
+
+
+def _come_alive(layer: Any) -> None:
+    # By a hook, not by a forward of its own: torch's Transformer layer reads weights past their layers unless it sees one.
+    layer.register_forward_pre_hook(_round_input)
+    layer.rounds_weights = True
+    layer.bits, layer.saturation_safe = layer.weight_grid.tolist()
+    layer.__class__ = _quantized_kind(type(layer))
+
+
+def _round_input(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (layer.input_range(inputs[0]), *inputs[1:])
+
+
+@cache
+def _quantized_kind(kind: type[nn.Module]) -> type[nn.Module]:
+    """The subclass of a layer's class whose weight is rounded whenever it is read."""
+
+    def weight(self: Any) -> Tensor:
+        weight = self._parameters["weight"]
+        if not self.rounds_weights:
+            return weight
+        depthwise = getattr(self, "groups", 1) > 1 and weight.shape[1] == 1
+        scales = weight_scales(weight, bits=self.bits, saturation_safe=bool(self.saturation_safe), depthwise=depthwise)
+        return fake_quantize_weight(weight, scales, bits=self.bits)
+
+    def reduce(self: Any, protocol: Any) -> Any:
+        return _rebuilt, (kind,), self.__dict__
+
+    members = {"weight": property(weight), "__reduce_ex__": reduce, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(f"Quantized{kind.__name__}", (kind,), members)
+
+
+def _rebuilt(kind: type[nn.Module]) -> nn.Module:
+    return nn.Module.__new__(_quantized_kind(kind))
+
+

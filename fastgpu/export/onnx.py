@@ -1,0 +1,105 @@
+"""ONNX: one file for onnxruntime and many other runtimes, the default of `learn.export`."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgpu.errors import ExportError
+from fastgpu.export.manifest import KEY, header, sealed, write_atomically
+from fastgpu.optional import require
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import Tensor
+
+    from fastgpu.export.graph import Graph
+
+__all__ = ["OPSET", "finish", "to_onnx"]
+
+OPSET = 20
+"""Version of ONNX's operators: the newest that torch writes and that onnxruntime 1.20 reads."""
+
+LARGEST = 2**31 - 1
+"""Bytes that one file of the format can hold."""
+
+
+def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, int] | None = None) -> ModelProto:
+    """A graph as ONNX, in memory.
+
+    Args:
+        graph: the module.
+        example: a batch's `x` of at least two items.
+        lengths: column -> number of the axis, other than the first, on which batches differ; all of one length.
+
+    Returns:
+        The model: its inputs and outputs are those of the graph by name, their first axis is called `"batch"`, and the axis
+        on which batches differ `"length"`.
+
+    Raises:
+        ExportError: the network cannot be traced, or ONNX lacks one of its operations.
+    """
+    import torch
+
+    from fastgpu.export.graph import tracing
+
+    for package in ("onnx", "onnxscript"):
+        require(package, need="Export to ONNX")
+    lengths = lengths or {}
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: dynamic, **({lengths[name]: dynamic} if name in lengths else {})} for name in graph.inputs)
+    with tracing(graph, "onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            graph,
+            tuple(example[name] for name in graph.inputs),
+            dynamo=True,
+            dynamic_shapes=(shapes,),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            verbose=False,
+        )
+        model = program.model_proto  # type: ignore[union-attr]
+    _name_axes(model, lengths)
+    return model
+
+
+def finish(model: ModelProto, manifest: Mapping[str, Any], path: Path) -> None:
+    """Put the manifest into a model, seal it with its digest, and write it in one step.
+
+    Raises:
+        ExportError: the model is too large for one file.
+        RunFolderError: the file cannot be written; nothing is left behind.
+    """
+    if model.ByteSize() > LARGEST:
+        raise ExportError(f"An ONNX file holds 2 GB. The network has {model.ByteSize() / 1e9:.1f}. Take format='pt2', or a smaller network.")
+    del model.metadata_props[:]
+    model.metadata_props.add(key=KEY, value=header(manifest))
+    write_atomically(sealed(model.SerializeToString()), path)
+
+
+def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
+    """Give the symbols that the tracer made up their names, wherever they stand."""
+    names: dict[str, str] = {}
+    for value in model.graph.input:
+        for axis, name in ((0, "batch"), (lengths.get(value.name), "length")):
+            if axis is not None:
+                symbol = value.type.tensor_type.shape.dim[axis].dim_param
+                if not symbol:
+                    raise ExportError(
+                        f"The size of a batch must stay open. The network fixed axis {axis} of {value.name}. "
+                        "Look for a shape that it keeps as a number."
+                    )
+                names.setdefault(symbol, name)
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"[A-Za-z_]\w*", lambda m: names.get(m.group(), m.group()), dim.dim_param)
+    for value in model.graph.output:
+        dims = value.type.tensor_type.shape.dim
+        if not dims or dims[0].dim_param != "batch":
+            raise ExportError(f"Each output has one entry an item. {value.name} has not. Look for a step over the batch in the network.")

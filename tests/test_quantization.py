@@ -1,0 +1,347 @@
+"""Quantization-aware training: the network that simulates, the callback, and how it goes with everything else."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from compressible import FAMILIES, network
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from fastgpu import Learner
+from fastgpu.callbacks.distillation import Distillation
+from fastgpu.callbacks.quantization import QuantizationAwareTraining
+from fastgpu.compress.distill import distillation_loss
+from fastgpu.compress.quantize import finalize, input_ranges, prepare, quantizable, quantized_layers, settle
+from fastgpu.compress.restore import load_weights
+from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
+from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.values(), other.values(), strict=True))
+
+
+class TestGrid:
+    @pytest.mark.parametrize("shape", [(8, 16, 3, 3), (8, 16, 1, 1), (8, 33), (8, 1, 3, 3), (8, 4, 5)])
+    def test_no_pair_of_neighbours_overflows(self, shape):
+        torch.manual_seed(0)
+        weight = torch.randn(shape).abs()  # of one sign: the worst case
+        scales = weight_scales(weight)
+        whole = (fake_quantize_weight(weight, scales) / scales.reshape(-1, *[1] * (len(shape) - 1))).round()
+        assert whole.abs().max() <= 127
+        for rows in (whole.flatten(1), whole.movedim(1, -1).flatten(1)):
+            assert rows.shape[1] < 2 or (rows[:, 1:] + rows[:, :-1]).abs().max() <= 128
+        assert whole.abs().max() >= 60  # and most of the eighth bit is kept
+
+    def test_depthwise_layers_keep_all_bits(self):
+        weight = torch.rand(8, 1, 3, 3)
+        assert torch.equal(weight_scales(weight, depthwise=True), weight.flatten(1).amax(1) / 127)
+
+    def test_an_empty_channel_stays_empty(self):
+        weight = torch.zeros(2, 3)
+        assert torch.equal(fake_quantize_weight(weight, weight_scales(weight)), weight)
+
+    def test_the_gradient_passes(self):
+        weight = torch.randn(4, 6, requires_grad=True)
+        fake_quantize_weight(weight, weight_scales(weight)).sum().backward()
+        assert torch.equal(weight.grad, torch.ones(4, 6))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family(name):
+    net, x = network(name)
+    plain, original = net(*x), copy.deepcopy(net.state_dict())
+    prepare(net)
+    assert set(original) <= set(net.state_dict())
+    net.train()
+    nn.functional.cross_entropy(net(*x), torch.tensor([0, 1, 2, 1])).backward()
+    trained = [p for p in net.parameters() if p.requires_grad]
+    assert sum(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in trained) > 0.9 * len(trained)
+    load_weights(net, {**net.state_dict(), **original})  # statistics of batch norms as before
+    net.eval()
+    settle(net, observing=True, simulating=False)
+    assert torch.equal(net(*x), plain)
+    settle(net, observing=False, simulating=True)
+    simulated = net(*x)
+    assert not torch.equal(simulated, plain)
+    # What was saved comes back into a fresh network, which takes the form that the weights tell.
+    fresh, _ = network(name)
+    load_weights(fresh, net.state_dict())
+    assert torch.equal(fresh(*x), simulated)
+    assert torch.equal(pickle.loads(pickle.dumps(net))(*x), simulated)
+    assert torch.equal(copy.deepcopy(net)(*x), simulated)
+    load_weights(fresh, original)
+    assert not quantized_layers(fresh)
+    assert torch.equal(fresh(*x), plain)
+    finalize(net, snap=False)
+    assert torch.equal(net(*x), plain)
+    assert net.state_dict().keys() == original.keys()
+    assert {type(m) for m in net.modules()} == {type(m) for m in network(name)[0].modules()}
+
+
+def test_rounding_is_close_on_a_trained_network(make):
+    learn = make("mlp")
+    learn.fit(5)
+    before = learn.predict("val").probabilities
+    prepare(learn.module)
+    settle(learn.module, observing=True, simulating=False)
+    learn.evaluate("train")
+    settle(learn.module, observing=False, simulating=True)
+    after = learn.predict("val").probabilities
+    assert 0 < abs(after - before).max() < 0.05
+    assert all(low <= 0 <= high for low, high in input_ranges(learn.module).values())
+
+
+def test_snapped_weights_are_what_was_simulated():
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    prepare(net)
+    net(torch.randn(20, 6))
+    settle(net, observing=False, simulating=True)
+    rounded = {name: layer.weight.detach().clone() for name, layer in quantized_layers(net).items()}
+    finalize(net)
+    assert all(torch.equal(net.get_submodule(name).weight, weight) for name, weight in rounded.items())
+    assert [type(layer) for layer in net] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
+def test_torchs_own_attention_is_left_alone():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    assert quantizable(layer) == ["linear1", "linear2"]
+    x = torch.randn(2, 5, 16)
+    prepare(layer.eval())
+    layer(x)
+    settle(layer, observing=False, simulating=True)
+    with torch.no_grad():  # where torch would take its fast path, past the layers
+        assert torch.allclose(layer(x), layer.requires_grad_()(x), atol=1e-6)
+        assert len(input_ranges(layer)) == 2
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("bits", [1, 9, 8.0, "8"])
+    def test_bits(self, bits):
+        with pytest.raises(ArgumentError, match=r"bits is a whole number, 2 to 8\. .* came"):
+            QuantizationAwareTraining(bits)
+        with pytest.raises(ArgumentError, match="bits is a whole number, 2 to 8"):
+            prepare(nn.Linear(2, 2), bits=bits)
+
+    def test_target(self):
+        with pytest.raises(UnknownNameError, match=r"Unknown target 'tensort'\. Did you mean 'tensorrt'"):
+            QuantizationAwareTraining(target="tensort")
+
+    @pytest.mark.parametrize("shares", [{"start": 0.8}, {"start": -0.1}, {"freeze_at": 1.2}])
+    def test_shares(self, shares):
+        with pytest.raises(ArgumentError, match=r"shares of the fit, 0 <= start < freeze_at <= 1\. .* came"):
+            QuantizationAwareTraining(**shares)
+
+    def test_a_misspelt_layer(self, make):
+        learn = make("mlp")
+        with pytest.raises(UnknownNameError, match="Unknown layer in ignore 'heda'"):
+            learn.fit(1, callbacks=[QuantizationAwareTraining(ignore=["heda"])])
+        assert not quantized_layers(learn.module)
+        learn.fit(1)
+
+    def test_nothing_to_quantize(self):
+        with pytest.raises(ModelError, match="The network has none that may be quantized"):
+            prepare(nn.ReLU())
+
+    def test_another_grid(self):
+        net = nn.Linear(2, 2)
+        prepare(net)
+        with pytest.raises(ArgumentError, match=r"The network is quantized with 8 bits for cpu\. 4 bits for cpu came"):
+            prepare(net, bits=4)
+
+    def test_averaging_before(self):
+        with pytest.raises(ArgumentError, match="stands before weight averaging"):
+            trained([EMAWeightAveraging(), QuantizationAwareTraining(distill=False)])
+
+    def test_a_teacher_that_is_none(self):
+        with pytest.raises(ArgumentError, match=r"A teacher is a torch module.* str came"):
+            Distillation("resnet18")  # type: ignore[arg-type]
+
+
+class Plain(pl.LightningModule):
+    """A LightningModule as anybody writes it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), 1e-3)
+
+
+def loader(n=64):
+    torch.manual_seed(0)
+    return DataLoader(TensorDataset(torch.rand(n, 1, 8, 8), torch.randint(0, 10, (n,))), 16)
+
+
+def trained(callbacks, module=None, epochs=3, ckpt=None, **settings):
+    module = module or Plain()
+    trainer = pl.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=callbacks, **{"enable_checkpointing": False, **settings},
+    )
+    trainer.fit(module, loader(), loader(16), ckpt_path=ckpt)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*")
+class TestPlainLightning:
+    @pytest.mark.parametrize(
+        "settings",
+        [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 1.0}],
+        ids=lambda s: next(iter(s), "plain"),
+    )
+    def test_trains(self, settings):
+        module = trained([QuantizationAwareTraining()], **settings)
+        assert list(quantized_layers(module.net)) == ["0", "4"]
+        ranges = input_ranges(module.net)
+        assert ranges["0"][1] == pytest.approx(1.0, abs=0.02)
+        finalize(module.net)
+        assert type(module.net[0]) is nn.Conv2d
+
+    def test_with_weight_averaging(self):
+        module = trained([QuantizationAwareTraining(), EMAWeightAveraging(update_every_n_steps=1)])
+        assert torch.isfinite(module.net(torch.rand(2, 1, 8, 8))).all()
+        assert input_ranges(module.net)["0"][1] == pytest.approx(1.0, abs=0.05)
+
+    def test_two_fits_of_one_callback(self):
+        callback = QuantizationAwareTraining()
+        module = trained([callback], epochs=1)
+        trained([callback], module, epochs=2)
+        assert list(quantized_layers(module.net)) == ["0", "4"]
+        assert "training_step" not in vars(module)
+
+    def test_frozen_parts_stay(self):
+        module = Plain()
+        module.net[0].requires_grad_(False)
+        before = module.net[0].weight.clone()
+        trained([QuantizationAwareTraining()], module)
+        assert torch.equal(module.net[0]._parameters["weight"], before)
+
+    def test_resumed_in_the_middle_it_ends_the_same(self, tmp_path):
+        from lightning.pytorch.callbacks import ModelCheckpoint
+
+        keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+        whole = trained([QuantizationAwareTraining(), keep], epochs=4, enable_checkpointing=True)
+        checkpoint = next(tmp_path.glob("epoch=1*"))
+        resumed = trained([QuantizationAwareTraining()], epochs=4, ckpt=str(checkpoint))
+        assert equal(resumed.state_dict(), whole.state_dict())
+
+    def test_distillation_pulls_towards_the_teacher(self):
+        teacher = copy.deepcopy(trained([], epochs=20).net)
+        with torch.no_grad():
+            teacher[4].weight.neg_()  # it has learnt the contrary
+        x = next(iter(loader(64)))[0]
+        distances = []
+        for alpha in (0.0, 1.0):
+            module = trained([Distillation(teacher, alpha=alpha)], epochs=10)
+            distances.append(distillation_loss(module.net(x), teacher(x)).item())
+        assert distances[1] < distances[0]
+
+
+class TestLearner:
+    def test_the_simulated_network_is_what_is_judged_kept_and_loaded(self, make, tmp_path):
+        learn = make("mlp")
+        learn.fit(4)
+        best = learn.history.best("val_accuracy", higher_is_better=True)["epoch"]
+        assert learn.weights_epoch == best
+        learn.fit(2, lr=1e-4, callbacks=["quantization_aware_training"])
+        assert learn.weights_epoch == 6  # those of earlier epochs are of another network
+        assert learn.evaluate()["loss"] == pytest.approx(learn.history["val_loss"][-1], rel=1e-6)
+        again = Learner.load(learn.save(tmp_path / "saved"))
+        x = learn.data.split("val").head(16)["x"]["image"].numpy()
+        assert (again.predict(x).probabilities == learn.predict(x).probabilities).all()
+        from_run = Learner.load(learn.run_dir)
+        assert (from_run.predict(x).probabilities == learn.predict(x).probabilities).all()
+        learn.fit(1)  # without the callback: the ranges stay, the weights learn on
+        assert len(quantized_layers(learn.module)) == len(quantized_layers(again.module)) > 0
+
+    def test_a_killed_fit_is_resumed_to_the_bit(self, make, tmp_path):
+        class Stop(pl.Callback):
+            def on_train_epoch_start(self, trainer, pl_module):
+                if pl_module.epoch == 3:
+                    raise RuntimeError("killed")
+
+        def start(name):
+            learn = make("mlp", name=name)
+            learn.fit(1)
+            return learn
+
+        whole = start("whole")
+        whole.fit(4, callbacks=[QuantizationAwareTraining()])
+        cut = start("cut")
+        with pytest.raises(RuntimeError, match="killed"):
+            cut.fit(4, callbacks=[QuantizationAwareTraining(), Stop()])
+        resumed = make("mlp", name="cut")
+        resumed.fit(resume=cut.run_dir, callbacks=[QuantizationAwareTraining()])
+        assert equal(resumed.module.state_dict(), whole.module.state_dict())
+        assert resumed.history["val_loss"] == whole.history["val_loss"]
+
+    def test_a_failed_fit_leaves_the_network_as_it_was(self, make):
+        learn = make("mlp")
+        before = copy.deepcopy(learn.module.state_dict())
+
+        class Fail(pl.Callback):
+            def on_train_epoch_end(self, trainer, pl_module):
+                raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError, match="no"):
+            learn.fit(1, callbacks=[QuantizationAwareTraining(), Fail()])
+        assert equal(learn.module.state_dict(), before)
+        assert not quantized_layers(learn.module)
+
+    @pytest.mark.slow
+    def test_compiled(self, make):
+        learn = make("mlp", compile=True)
+        learn.fit(2, callbacks=[QuantizationAwareTraining()])
+        plain = make("mlp")
+        plain.fit(2, callbacks=[QuantizationAwareTraining()])
+        assert learn.history["val_loss"] == pytest.approx(plain.history["val_loss"], rel=1e-3)
+
+    @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+    def test_precisions(self, make, precision):
+        learn = make("mlp", precision=precision)
+        learn.fit(2, callbacks=[QuantizationAwareTraining()])
+        assert learn.history["val_loss"][-1] < learn.history["val_loss"][0]
+
+
+DDP = """
+import json, sys, torch
+torch.set_num_threads(1)
+from fastgpu import Learner
+from fastgpu.callbacks.quantization import QuantizationAwareTraining
+from fastgpu.data import sources
+train = sources.load("digits").splits["train"]
+data = ((train.x[:208], train.y[:208]), (train.x[208:304], train.y[208:304]))
+learn = Learner("mlp", data, out=sys.argv[1], batch_size=16, devices=2, strategy="ddp")
+learn.fit(1)
+learn.fit(2, callbacks=[QuantizationAwareTraining()])
+import os
+state = {k: v.double().sum().item() for k, v in learn.module.state_dict().items()}
+json.dump(state, open(sys.argv[1] + os.environ.get("LOCAL_RANK", "0"), "w"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_keep_one_network(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(DDP)
+    done = subprocess.run([sys.executable, script, str(tmp_path / "r")], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "r0").read_text() == (tmp_path / "r1").read_text()
