@@ -101,8 +101,8 @@ class Predictor:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What the network reached when it was exported, by metric's name."""
-        return dict(self.facts.get("metrics") or {})
+        """What the network reached on the validation items, by metric's name."""
+        return {name.removeprefix("val_"): value for name, value in self.facts["metrics"].items()}
 
     def predict(self, items: Any, batch_size: int = 64) -> Results:
         """Predictions of raw items, in the order given; the same as `learn.predict` gives.

@@ -26,7 +26,7 @@ class SpokenAnswers(Answers):
         characters: the characters of the transcripts, sorted.
 
     Example:
-        >>> SpokenAnswers(characters=("a", "h")).complete({"best": np.array([[2, 2, 0, 3, 0, 2]])}, {})
+        >>> SpokenAnswers(characters=("a", "h")).complete({"tokens": np.array([[2, 0, 3, 2]])}, {})
         {'texts': ['aha']}
     """
 
@@ -35,14 +35,9 @@ class SpokenAnswers(Answers):
     characters: tuple[str, ...]
 
     def complete(self, outputs: Mapping[str, np.ndarray], x: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        """`tokens` `(b, n)`, or CTC's `best` output of each step `(b, steps)` with `steps` `(b,)` -> `texts`, a list of `b`."""
-        if "tokens" in outputs:
-            return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in outputs["tokens"].tolist()]}
-        best = outputs["best"].copy()
-        best[:, 1:][outputs["best"][:, 1:] == outputs["best"][:, :-1]] = BLANK
-        if "steps" in outputs:
-            best[np.arange(best.shape[1]) >= outputs["steps"][:, None]] = BLANK
-        return {"texts": [self._text(row) for row in best.tolist()]}
+        """`tokens` `(b, n)`, up to the end or among blanks -> `texts`, a list of `b`."""
+        rows = outputs["tokens"].tolist()
+        return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in rows]}
 
     def _text(self, numbers: list[int]) -> str:
         return "".join(self.characters[n - FIRST] for n in numbers if n >= FIRST).strip()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fastgpu.answers.spoken import BLANK, END, FIRST, SpokenAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
-from fastgpu.errors import DataError, ModelError, UnknownNameError
+from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 
@@ -111,17 +111,29 @@ class Recognition(SpokenAnswers, Task):
 
         CTC is decoded greedily: the best output of each step, repetitions and blanks left out.
         """
-        found = out if "tokens" in out else self._best(out)
-        return dict(self.complete({name: found[name].cpu().numpy() for name in ("tokens", "best", "steps") if name in found}, {}))
+        return self._read(out["tokens"] if "tokens" in out else self._best(out))
+
+    def _read(self, tokens: Tensor) -> dict[str, Any]:
+        return dict(self.complete({"tokens": tokens.cpu().numpy()}, {}))
+
+    def _best(self, out: Mapping[str, Any]) -> Tensor:
+        """CTC's greedy choice `(b, steps)`: repetitions, and steps that only pad, are blanks."""
+        best: Tensor = out["logits"].argmax(-1)
+        again = torch.zeros_like(best, dtype=torch.bool)
+        again[:, 1:] = best[:, 1:] == best[:, :-1]
+        best = best.masked_fill(again, BLANK)
+        if "steps" in out:
+            best = best.masked_fill(torch.arange(best.shape[1], device=best.device) >= out["steps"][:, None], BLANK)
+        return best.masked_fill(best == END, BLANK)  # CTC ends with the recording
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        """The best output of each step, of CTC alone: texts that are generated character by character come of no single pass."""
-        if getattr(model, "generate", None) is not None:
-            raise ModelError("A file holds one pass of a network. This one generates its texts. Take for example 'parakeet_ctc/tiny'.")
-        return self._best(model(x))
-
-    def _best(self, out: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"best": out["logits"].argmax(-1), **({"steps": out["steps"]} if "steps" in out else {})}
+        """`tokens` `(b, steps)` int64: characters from `FIRST` up among blanks."""
+        if hasattr(model, "generate"):
+            raise ExportError(
+                "An exported network works in one pass. This one writes a text step by step. Keep the learner with learn.save, or train a "
+                "network with CTC, for example 'parakeet_ctc/tiny'."
+            )
+        return {"tokens": self._best(model(x))}
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         for metric in metrics.values():
