@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastgpu.data.module import DataModule
+    from fastgpu.exporting import Exported
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
 
@@ -345,6 +346,32 @@ class Learner:
             **changes: settings to change, as in the constructor; `architecture=` for a network of your own.
         """
         return load_learner(cls, path, data, changes)
+
+    @known_keywords
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        int8: bool | str = "auto",
+        verify: bool = True,
+        tolerance: float | None = None,
+    ) -> Exported:
+        """Write the network with all that stands before and after it as a file for another runtime, and prove the file.
+
+        Args:
+            path: the file; its suffix tells the format.
+            format: a name of `fastgpu.export.base.FORMATS`; None: by the suffix.
+            int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
+            verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
+            tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
+
+        Raises:
+            ExportError: the network cannot be exported, or the file differs; nothing is left behind.
+        """
+        from fastgpu.exporting import export
+
+        return export(self, path, format, int8, verify, tolerance)
 
     @property
     def run_dir(self) -> Path | None:

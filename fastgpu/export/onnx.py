@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.errors import ExportError
+from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header, sealed, write_atomically
 from fastgpu.optional import require
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fastgpu.export.graph import Graph
 
-__all__ = ["OPSET", "finish", "to_onnx"]
+__all__ = ["OPSET", "finish", "load", "to_onnx", "write"]
 
 OPSET = 20
 """Version of ONNX's operators: the newest that torch writes and that onnxruntime 1.20 reads."""
@@ -103,3 +104,22 @@ def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
         dims = value.type.tensor_type.shape.dim
         if not dims or dims[0].dim_param != "batch":
             raise ExportError(f"Each output has one entry an item. {value.name} has not. Look for a step over the batch in the network.")
+
+
+def write(source: Source, path: Path) -> None:
+    """Write a source as one ONNX file."""
+    finish(to_onnx(source.graph, source.example, source.lengths), {**source.manifest, "opset": OPSET}, path)
+
+
+def load(path: Path, threads: int) -> Run:
+    """A file in onnxruntime, on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return lambda x: dict(zip(names, session.run(names, dict(x))))
+
+
+FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime")))

@@ -20,7 +20,7 @@ def scaled(images: np.ndarray, size: tuple[int, int], *, antialias: bool = True)
         antialias: whether a smaller picture is made of all its pixels; else of the four next to each place.
 
     Example:
-        >>> scaled(np.array([[0, 2, 4, 6]]), (1, 2)).round(2).tolist()
+        >>> scaled(np.array([[0, 2, 4, 6]]), (1, 2)).round().tolist()
         [[1.0, 5.0]]
     """
     images = images.astype(np.float32)

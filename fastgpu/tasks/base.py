@@ -152,9 +152,10 @@ class Task(Answers):
         """
         return self.decode(model(x))
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...] | None:
-        """What `metric_inputs` would have given, from what `in_graph` gave; None: it cannot be told. Not with `decodes`."""
-        return None
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        """Update metrics with what `in_graph` gave; those that cannot be told from it stay as they are."""
+        if self.decodes:
+            self.update(metrics, predictions, y)
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""

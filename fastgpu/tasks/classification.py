@@ -89,8 +89,9 @@ class Classification(ClassAnswers, Task):
         probabilities = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)
         return {"labels": logits.argmax(-1), "probabilities": probabilities}
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        return predictions["probabilities"], y["target"]
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["probabilities"], y["target"])
 
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self._labels(y["target"])

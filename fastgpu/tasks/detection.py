@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, TensorColumns
 from fastgpu.data.sources.base import objects
-from fastgpu.errors import DataError, ModelError, UnknownNameError
+from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.image import frame_scale
 from fastgpu.tasks.base import TASKS, Task, owned_loss
@@ -148,6 +148,11 @@ class Detection(Task):
         boxes = original_boxes(found["boxes"], x["original_size"], (height, width))
         kept = {k: found[k] for k in ("labels", "scores", "masks") if k in found}
         return {"boxes": boxes, **kept, "size": x["original_size"]}
+
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        raise ExportError(
+            "Boxes are picked one by one, which an exported network cannot yet. Keep the learner with learn.save, and predict with Learner.load."
+        )
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         found = [{k: predictions[k][i] for k in ("boxes", "labels", "scores")} for i in range(len(y["count"]))]

@@ -125,8 +125,9 @@ class Multilabel(LabelAnswers, Task):
         probabilities = _probabilities(out["logits"])
         return {"labels": probabilities > self.threshold, "probabilities": probabilities}
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        return predictions["probabilities"], y["target"].long()
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["probabilities"], y["target"].long())
 
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self._labels(y["target"] > 0.5)

@@ -165,6 +165,9 @@ class Ranking(Task):
         """`scores` and `known`, as `predict` gives them; ranks among all items are not in a graph."""
         return {**self.decode(model(x)), "known": (x["user"] > 0) & (x["item"] > 0)}
 
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        self.update({name: metric for name, metric in metrics.items() if name not in OF_RANKS}, predictions, y)
+
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         liked = y["target"] > 0.5
         for name, metric in metrics.items():

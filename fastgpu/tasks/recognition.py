@@ -135,6 +135,9 @@ class Recognition(SpokenAnswers, Task):
             )
         return {"tokens": self._best(model(x))}
 
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        self.update(metrics, self._read(predictions["tokens"]), y)
+
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         for metric in metrics.values():
             metric.update(predictions["texts"], y["text"])

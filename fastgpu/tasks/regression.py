@@ -117,10 +117,11 @@ class Regression(NumberAnswers, Task):
             return scaled * self.std[0] + self.mean[0]
         return scaled * _constant(self.std, scaled.dtype, scaled.device) + _constant(self.mean, scaled.dtype, scaled.device)
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         values, target = predictions["values"], self._values(y["target"])
         target = target.to(values.dtype)
-        return (values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)
+        for metric in metrics.values():
+            metric.update(*((values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)))
 
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self.columns({"values": self._values(y["target"])})

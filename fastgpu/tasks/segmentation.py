@@ -144,8 +144,9 @@ class Segmentation(MaskAnswers, Task):
         logits = model(x)["logits"]
         return {"masks": logits.argmax(1).to(torch.uint8), "logits": logits.float()}
 
-    def judged(self, predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        return predictions["masks"].long(), y["mask"].long()
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        for metric in metrics.values():
+            metric.update(predictions["masks"].long(), y["mask"].long())
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         if name not in self.loss_names:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fastgpu.data.columns import Columns, JoinedColumns, RaggedColumns
-from fastgpu.errors import ArgumentError, BadItemError, DataError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.nn.speech import LogMel
 from fastgpu.optional import require
@@ -150,6 +150,11 @@ class Synthesis(Task):
         # A network at its beginning may give anything; sounds are no louder than their loudest neighbours.
         mel = (spectrogram.float().clamp(-6, 6) * std + mean).clamp_max(4.0)
         return _log_mel(self.sampling_rate).to(mel.device).invert(mel)
+
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        raise ExportError(
+            "A sound is made step by step, which an exported network cannot. Keep the learner with learn.save, and predict with Learner.load."
+        )
 
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         sounds = [sound.numpy() for sound in predictions["sounds"]]

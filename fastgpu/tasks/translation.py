@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
-from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.text import MAX_LENGTH, VOCABULARY, TextInput
 from fastgpu.reading.tokenizer import END, loaded, number_of, wraps
@@ -145,6 +145,11 @@ class Translation(Task):
         numbers = [row[: row.index(self.end, 1)] if self.end in row[1:] else row for row in tokens.tolist()]
         texts = loaded(self.tokenizer, MAX_LENGTH).decode_batch(numbers, skip_special_tokens=True)
         return {"texts": [text.strip() for text in texts]}
+
+    def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
+        raise ExportError(
+            "A translation is written step by step, which an exported network cannot. Keep the learner with learn.save, and predict with Learner.load."
+        )
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         references = [[text] for text in y["text"]]

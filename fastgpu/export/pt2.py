@@ -1,0 +1,69 @@
+"""PT2: the graph of torch.export, for any process with torch; the network's code is not needed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgpu.export.base import FORMATS, Format, Run, Source
+from fastgpu.export.manifest import KEY, header
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+__all__ = ["load", "program", "write"]
+
+
+def program(source: Source, format: str) -> ExportedProgram:
+    """A source as a program of torch.export, with an open size of the batch and, where batches differ, of their length.
+
+    Raises:
+        ExportError: the network cannot be traced.
+    """
+    import torch
+
+    from fastgpu.export.graph import tracing
+
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: dynamic, **({source.lengths[name]: dynamic} if name in source.lengths else {})} for name in source.graph.inputs)
+    columns = tuple(source.example[name] for name in source.graph.inputs)
+    with tracing(source.graph, format):
+        return torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))
+
+
+def write(source: Source, path: Path) -> None:
+    """Write a source as a `.pt2` archive."""
+    import torch
+
+    made = program(source, "pt2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(made, path, extra_files={f"{KEY}.json": header(source.manifest)})
+
+
+def load(path: Path, threads: int) -> Run:
+    """A file in torch, as it is: no compiler."""
+    import torch
+
+    torch.set_num_threads(threads)
+    extra: dict[str, Any] = {f"{KEY}.json": ""}
+    called = torch.export.load(path, extra_files=extra).module()
+    manifest = json.loads(extra[f"{KEY}.json"])
+    return torch_run(called, manifest["inputs"], manifest["outputs"])
+
+
+def torch_run(called: Any, inputs: list[str], outputs: list[str]) -> Run:
+    """A function of tensors as one of arrays by name."""
+    import torch
+
+    def run(x: Any) -> dict[str, Any]:
+        with torch.inference_mode():
+            found = called(*[torch.from_numpy(x[name]) for name in inputs])
+        return {name: value.numpy() for name, value in zip(outputs, found)}
+
+    return run
+
+
+FORMATS.register("pt2")(Format(suffix=".pt2", write=write, load=f"{__name__}:load"))
