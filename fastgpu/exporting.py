@@ -34,7 +34,7 @@ from fastgpu.train.reproducible import own_randomness
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["Exported", "export", "make_source", "samples_of"]
+__all__ = ["Exported", "by_learner", "export", "make_source", "metrics_of", "samples_of"]
 
 SAMPLES = 64
 """Items of the val split on which a file is compared with the learner."""
@@ -186,10 +186,10 @@ def _certificate(
     """
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     found = outputs_of(FORMATS[format], staged, given)
-    expected = _by_learner(learner, source.graph, batches)
+    expected = by_learner(learner, source.graph, batches)
     agreement = compare(found, [{name: value.numpy() for name, value in each.items()} for each in expected])
-    before = _metrics(learner, batches, expected)
-    after = _metrics(learner, batches, [{name: torch.from_numpy(value) for name, value in each.items()} for each in found])
+    before = metrics_of(learner, batches, expected)
+    after = metrics_of(learner, batches, [{name: torch.from_numpy(value) for name, value in each.items()} for each in found])
     samples = sum(batch["n"] for batch in batches)
     _refuse(staged.name, agreement, before, after, tolerance, samples)
     return {
@@ -224,7 +224,7 @@ def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after:
             )
 
 
-def _by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
+def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
     """What the learner's own network gives, where and as it is."""
     module = learner.task_module()
     device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
@@ -237,7 +237,7 @@ def _by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> lis
     return found
 
 
-def _metrics(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     """The learner's metrics that can be told from the outputs; empty where the items have no targets."""
     metrics: Any = learner.task_module().val_metrics
     with warnings.catch_warnings():

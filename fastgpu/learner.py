@@ -33,6 +33,7 @@ from fastgpu.train.schedules import Schedule
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastgpu.benchmarking import Benchmark
     from fastgpu.data.module import DataModule
     from fastgpu.exporting import Exported
     from fastgpu.results import Results
@@ -315,6 +316,17 @@ class Learner:
     def recommend(self, user: Any, k: int = 10) -> Results:
         """The `k` items that suit a user best, best first, without any that the user has in the data; for the task `"ranking"`."""
         return judging.recommend(self, user, k)
+
+    @known_keywords
+    def benchmark(self, formats: str | Sequence[str] = ("torch", "onnx")) -> Benchmark:
+        """Metric, latency, throughput, size and memory of the network in several formats, each in a process of its own.
+
+        Args:
+            formats: names of `fastgpu.export.base.FORMATS`, and `"torch"` for the network as it is.
+        """
+        from fastgpu.benchmarking import benchmark
+
+        return benchmark(self, formats)
 
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""

@@ -241,7 +241,8 @@ def test_files_that_are_no_whole_exports_are_refused(exported, tmp_path):
     newer = content.replace(b'"format": 1,', b'"format": 2,')
     assert newer != content
     refused(newer, "This FastGPU reads exports of format 1. .* has 2, written by FastGPU .* Upgrade: pip install")
-    refused(sealed(b"no network " + header({"input": {"kind": "image"}, "task": {"name": "classification"}}).encode()), "onnxruntime must be able to open")
+    empty = header({"input": {"kind": "image"}, "task": {"name": "classification"}})
+    refused(sealed(b"no network " + empty.encode()), "onnxruntime must be able to open")
 
 
 def test_kinds_and_tasks_that_it_does_not_know_are_refused(exported, tmp_path):

@@ -13,6 +13,7 @@ import click
 
 import fastgpu
 from fastgpu.cli.doctor import doctor
+from fastgpu.cli.export import benchmark, export
 from fastgpu.cli.fit import fit
 from fastgpu.cli.judge import evaluate, predict
 from fastgpu.cli.models import models
@@ -47,7 +48,7 @@ def _fastgpu(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (fit, evaluate, predict, models, doctor):
+for command in (fit, evaluate, predict, export, benchmark, models, doctor):
     _fastgpu.add_command(command)
 
 

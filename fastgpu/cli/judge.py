@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastgpu.reading import Reader
     from fastgpu.results import Results
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["data_of", "evaluate", "predict"]
 
 _KEYWORDS = keywords("__init__")
 WHERE = [_KEYWORDS[name] for name in ("devices", "precision")]
@@ -48,7 +48,7 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
 
     learn = Learner.load(model, **changes, verbose=False)
     if data is None:
-        learn = Learner.load(model, _data_of(learn), **changes, verbose=False)
+        learn = Learner.load(model, data_of(learn), **changes, verbose=False)
     values = learn.evaluate(data)
     width = max(map(len, values))
     for name, value in values.items():
@@ -130,7 +130,7 @@ def _opened(model: str, changes: dict[str, Any]) -> tuple[Predictor | Learner, R
     return learn, learn.data.input
 
 
-def _data_of(learn: Learner) -> str:
+def data_of(learn: Learner) -> str:
     """The data that a saved learner was trained on, by name or path, where they can be found again."""
     from fastgpu.data.sources import list_names
 
@@ -139,7 +139,7 @@ def _data_of(learn: Learner) -> str:
         return name
     if origin and Path(origin).exists():
         return origin
-    raise ArgumentError(f"evaluate needs data. {name!r}, on which this model was trained, is not found from here. Give DATA.")
+    raise ArgumentError(f"This needs data. {name!r}, on which this model was trained, is not found from here. Give DATA.")
 
 
 def _named(results: Results, names: Sequence[Any]) -> DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -28,8 +27,7 @@ def write(source: Source, path: Path) -> None:
     if not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
         raise ExportError("The format aoti needs a C++ compiler. None is on the PATH. Install g++, or take format='pt2'.")
     made = program(source, "aoti")
-    with tracing(source.graph, "aoti"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the compiler about this processor
+    with tracing(source.graph, "aoti"):
         torch._inductor.aoti_compile_and_package(made, package_path=str(path))
     with zipfile.ZipFile(path, "a") as archive:
         root = archive.namelist()[0].partition("/")[0]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
+import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 
 from fastgpu.compress.quantize import finalize
 from fastgpu.errors import ExportError, FastGPUError
+from fastgpu.export.reasons import why_not
 from fastgpu.inputs.base import Input
 from fastgpu.nn.adapters import adapt
 from fastgpu.tasks.base import Task
@@ -83,24 +87,18 @@ def tracing(graph: Graph, format: str) -> Iterator[None]:
     Raises:
         ExportError: the network cannot be traced, or the format lacks one of its operations.
     """
-    before = torch.backends.mha.get_fastpath_enabled()
+    shortcuts, logged = torch.backends.mha.get_fastpath_enabled(), logging.root.manager.disable
     torch.backends.mha.set_fastpath_enabled(False)  # its one operation is known to no other runtime
+    logging.disable(logging.CRITICAL)
+    said = io.StringIO()  # tracers print whole graphs where they fail
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            warnings.simplefilter("ignore")  # of tracers about themselves
             yield
     except FastGPUError:
         raise
-    except Exception as error:  # tracers fail in as many ways as there are networks
-        raise ExportError(_reason(graph, format, error)) from error
+    except Exception as error:  # they fail in as many ways as there are networks
+        raise ExportError(why_not(error, type(graph.model.net).__name__, format)) from error
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _reason(graph: Graph, format: str, error: Exception) -> str:
-    """What went wrong, by the innermost error that names a reason."""
-    network = type(graph.model.net).__name__
-    inner: BaseException = error
-    while (next_one := inner.__cause__ or inner.__context__) is not None:
-        inner = next_one
-    first = next((line.strip() for line in str(inner).splitlines() if line.strip()), "")
-    return f"{network} must be traced for {format}. It failed: {type(inner).__name__}: {first[:200]}."
+        logging.disable(logged)
+        torch.backends.mha.set_fastpath_enabled(shortcuts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +51,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
     lengths = lengths or {}
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic, **({lengths[name]: dynamic} if name in lengths else {})} for name in graph.inputs)
-    with tracing(graph, "onnx"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
+    with tracing(graph, "onnx"):
         program = torch.onnx.export(
             graph,
             tuple(example[name] for name in graph.inputs),

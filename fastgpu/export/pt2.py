@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +36,10 @@ def write(source: Source, path: Path) -> None:
     """Write a source as a `.pt2` archive."""
     import torch
 
+    from fastgpu.export.graph import tracing
+
     made = program(source, "pt2")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tracing(source.graph, "pt2"):
         torch.export.save(made, path, extra_files={f"{KEY}.json": header(source.manifest)})
 
 

@@ -107,7 +107,7 @@ class TableAutoencoder(_Rebuilding):
         codes = [] if categories is None else list(categories.unbind(1))
         hot = [F.one_hot(code, count).to(numbers.dtype) for code, count in zip(codes, self.cardinalities)]
         parts = self.decoder(self.encoder(torch.cat((numbers, *hot), 1))).split([self.numbers, *self.cardinalities], 1)
-        # As log-softmax: the tracer of torch.export fails at a cross entropy that is not reduced.
+        # Cross entropy, written out: torch's own of single items cannot be traced for export.
         surprise = [-guess.log_softmax(1).gather(1, code[:, None]) for guess, code in zip(parts[1:], codes)]
         return self.judged(torch.cat(((parts[0] - numbers).square(), *surprise), 1))
 

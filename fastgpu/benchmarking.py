@@ -1,0 +1,155 @@
+"""Benchmark: what the formats of a network cost and what they are worth, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.export.base import FORMATS, Format
+from fastgpu.export.eager import EAGER
+from fastgpu.export.verify import compare
+from fastgpu.export.worker import Worker
+from fastgpu.exporting import by_learner, make_source, metrics_of, samples_of
+from fastgpu.optional import require
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from fastgpu.learner import Learner
+
+__all__ = ["Benchmark", "benchmark"]
+
+BATCHES = (1, 32)
+"""Items of the batches that are timed."""
+
+SAMPLES = 512
+"""Items of the val split, at most, of which the metric is taken."""
+
+ROUNDS, SECONDS = 5, 0.05
+"""How often each format is timed in turn, and for how long at the least."""
+
+THREADS = 1
+
+
+class Benchmark:
+    """What was measured, a row a format.
+
+    A row has `format`, the task's `metric` and its value, `difference` (the largest from the learner's own outputs, as a share
+    of the largest), `ms_1` and `ms_32` (median CPU milliseconds of a batch of 1 and of 32), `spread_1` and `spread_32` (from the
+    fastest round to the slowest), `per_second` (items, in batches of 32), `size_mb` of the file, `memory_mb` (the most that a
+    process held which loaded and ran it), `threads`.
+
+    Args:
+        rows: one a format, plain numbers and words.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = list(rows)
+
+    def __repr__(self) -> str:
+        head = ["format", str(self.rows[0]["metric"]), "differs", "ms at 1", "ms at 32", "items/s", "MB", "memory MB"]
+        cells = [head, *map(_cells, self.rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+        lines = ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]) for row in cells]
+        return "\n".join([*lines, f"CPU time of {self.rows[0]['threads']} thread, median of {ROUNDS} alternating rounds (slowest - fastest)"])
+
+    def __getitem__(self, format: str) -> dict[str, Any]:
+        for row in self.rows:
+            if row["format"] == format:
+                return row
+        raise UnknownNameError("format in this benchmark", format, [row["format"] for row in self.rows])
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows, plain data for JSON."""
+        return [dict(row) for row in self.rows]
+
+    def to_frame(self) -> DataFrame:
+        """The rows as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
+    """Measure formats of a learner's network; see `Learner.benchmark`."""
+    names = [formats] if isinstance(formats, str) else list(formats)
+    if not names:
+        raise ArgumentError("A benchmark needs at least one format. None came. Give for example formats=('torch', 'onnx').")
+    kinds = {name: _format(name) for name in names}
+    batches = samples_of(learner, SAMPLES)
+    source = make_source(learner, batches, 0.0)
+    given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
+    expected = by_learner(learner, source.graph, batches)
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        folder = Path(place)
+        timed = _timed_batches(given, folder)
+        workers = {}
+        for name, kind in kinds.items():
+            file = folder / f"model{kind.suffix}"
+            kind.write(source, file)
+            workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))
+            found = workers[name].run(given, folder)
+            sizes = [file.with_name(file.stem + suffix) for suffix in kind.companions]
+            rows[name] = {
+                "format": name,
+                **_metric(learner, metrics_of(learner, batches, [{k: torch.from_numpy(v) for k, v in each.items()} for each in found])),
+                "difference": compare(found, [{k: v.numpy() for k, v in each.items()} for each in expected]).largest,
+                "size_mb": sum(path.stat().st_size for path in (file, *sizes)) / 2**20,
+            }
+        for size, file in timed.items():
+            times = {name: [] for name in workers}
+            for _ in range(ROUNDS):
+                for name, worker in workers.items():
+                    times[name].append(worker.time(file, SECONDS))
+            for name, each in times.items():
+                rows[name] |= {f"ms_{size}": statistics.median(each), f"spread_{size}": max(each) - min(each)}
+        for name, worker in workers.items():
+            rows[name] |= {"per_second": 32000 / rows[name]["ms_32"], "memory_mb": worker.memory(), "threads": THREADS}
+    return Benchmark([rows[name] for name in kinds])
+
+
+def _format(name: str) -> Format:
+    if name == "torch":
+        return EAGER
+    if name not in FORMATS:
+        raise UnknownNameError(FORMATS.kind, name, [*FORMATS, "torch"])
+    for package in FORMATS[name].needs:
+        require(package, need=f"Export to {name}")
+    return FORMATS[name]
+
+
+def _timed_batches(given: Sequence[dict[str, np.ndarray]], folder: Path) -> dict[int, Path]:
+    """Batches of each size, repeated where there are fewer items, as files."""
+    whole = max(given, key=lambda batch: len(next(iter(batch.values()))))
+    files = {}
+    for size in BATCHES:
+        files[size] = folder / f"timed-{size}.npz"
+        np.savez(files[size], **{name: np.resize(value, (size, *value.shape[1:])) for name, value in whole.items()})  # type: ignore[arg-type]
+    return files
+
+
+def _metric(learner: Learner, values: dict[str, float]) -> dict[str, Any]:
+    name = learner.data.task.monitor if learner.data.task.monitor in values else next(iter(values), "metric")
+    return {"metric": name, "value": values.get(name)}
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    number = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
+    return [
+        row["format"],
+        number(row["value"], ".4f"),
+        number(row["difference"], ".1g"),
+        *(f"{row[f'ms_{size}']:.3g} ({row[f'spread_{size}']:.1g})" for size in BATCHES),
+        number(row["per_second"], ",.0f"),
+        number(row["size_mb"], ".3g"),
+        number(row["memory_mb"], ",.0f"),
+    ]
