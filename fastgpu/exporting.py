@@ -16,17 +16,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import fastgpu
 from fastgpu import zoo
+from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError, DataError, ExportError, RunFolderError
-from fastgpu.export.base import FORMATS, Source, format_of
-from fastgpu.export.graph import Graph, columns_of
+from fastgpu.export.base import FORMATS, Format, Source, format_of
+from fastgpu.export.graph import Graph, columns_of, is_half
 from fastgpu.export.verify import Agreement, compare, outputs_of
 from fastgpu.optional import require
 from fastgpu.train.reproducible import own_randomness
@@ -38,6 +38,12 @@ __all__ = ["Exported", "by_learner", "export", "make_source", "metrics_of", "sam
 
 SAMPLES = 64
 """Items of the val split on which a file is compared with the learner."""
+
+HALF = 0.05
+"""Tolerance where the learner's own weights are of half precision: those of the file are not."""
+
+ROUNDED = 0.1
+"""Tolerance where the learner computes as if quantized, and the file in single precision."""
 
 SIZES = (1, 2, 29, 32)
 """Items of the batches that they come in: a file must take batches of any size."""
@@ -68,17 +74,21 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
-    path = Path(path)
-    format = format_of(path, format)
+    path, format = format_of(Path(path), format)
     kind = FORMATS[format]
     if int8 not in (True, False, "auto"):
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
-        raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {kind.tolerance:g}.")
+        raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
+    if verify and kind.rebuilds and not learner.from_zoo:
+        raise ExportError(
+            f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
+            "code is not in it. Give verify=False, or take format='pt2'."
+        )
     for package in kind.needs:
         require(package, need=f"Export to {format}")
-    allowed = kind.tolerance if tolerance is None else float(tolerance)
-    with _stage(path) as staged:
+    allowed = _usual_tolerance(learner, kind) if tolerance is None else float(tolerance)
+    with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
         source = make_source(learner, batches, allowed)
@@ -98,6 +108,12 @@ def export(
     made = Exported(path=path, certificate=certificate, line=_line(path, format, size, certificate))
     learner.say(f"export: {made!r}")
     return made
+
+
+def _usual_tolerance(learner: Learner, kind: Format) -> float:
+    if quantized_layers(learner.module):
+        return max(kind.tolerance, ROUNDED)
+    return max(kind.tolerance, HALF) if is_half(learner.module) else kind.tolerance
 
 
 def samples_of(learner: Learner, most: int = SAMPLES) -> list[Batch]:
@@ -135,9 +151,8 @@ def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float) ->
         ExportError: the network or its task cannot be exported.
     """
     split = learner.data.judged()
-    example = _example(split, batches)
-    with own_randomness():
-        graph = Graph(learner.module, learner.data.input, learner.data.task, example)
+    example = _example(split)
+    graph = Graph(learner.module, learner.data.input, learner.data.task, example)
     lengths = {}
     if isinstance(split, ColumnSplit) and split.x.lengths is not None:
         longest = max(value.shape[1] for value in example.values() if value.ndim > 1)
@@ -152,11 +167,13 @@ def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float) ->
     )
 
 
-def _example(split: Split, batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Some items as one batch, at least two: of one alone a tracer would take the size for a fixed 1."""
-    if isinstance(split, ColumnSplit):
-        return columns_of(split.x.gather(torch.arange(min(4, len(split)))))
-    return columns_of(max(batches, key=lambda batch: batch["n"])["x"])
+def _example(split: Split) -> dict[str, Tensor]:
+    """A few items as one batch, their number not that of any other size in it: a tracer takes equal sizes for the same one."""
+    head = columns_of(split.head(7)["x"])
+    taken = {size for value in head.values() for size in value.shape[1:]}
+    most = len(next(iter(head.values())))
+    count = next((n for n in (5, 7, 6, 4, 3, 2) if n <= most and n not in taken), most)
+    return {name: value[:count].contiguous() for name, value in head.items()}
 
 
 def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any]:
@@ -228,12 +245,17 @@ def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list
     """What the learner's own network gives, where and as it is."""
     module = learner.task_module()
     device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
+    modes = [(part, part.training) for part in module.model.modules()]
     module.to(device).eval()
     found = []
-    with own_randomness(), torch.no_grad():
-        for batch in batches:
-            x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
-            found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
+    try:
+        with own_randomness(), torch.no_grad():
+            for batch in batches:
+                x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
+                found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
+    finally:
+        for part, training in modes:
+            part.training = training
     return found
 
 
@@ -270,7 +292,8 @@ def _stage(path: Path) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         _remove_empty(missing, path.parent)
-        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {error.strerror}. Choose another path.") from None
+        reason = next((f"{p} is a file" for p in path.parents if p.is_file()), error.strerror)
+        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {reason}. Choose another path.") from None
     done = False
     try:
         yield folder / path.name

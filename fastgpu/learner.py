@@ -322,7 +322,7 @@ class Learner:
         """Metric, latency, throughput, size and memory of the network in several formats, each in a process of its own.
 
         Args:
-            formats: names of `fastgpu.export.base.FORMATS`, and `"torch"` for the network as it is.
+            formats: `"torch"`, the network as it is, and names of formats as `export` takes them.
         """
         from fastgpu.benchmarking import benchmark
 
@@ -372,8 +372,8 @@ class Learner:
         """Write the network with all that stands before and after it as a file for another runtime, and prove the file.
 
         Args:
-            path: the file; its suffix tells the format.
-            format: a name of `fastgpu.export.base.FORMATS`; None: by the suffix.
+            path: the file; its suffix tells the format, one without gets it.
+            format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"` or `"safetensors"`; None: by the suffix, `"onnx"` where there is none.
             int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
             tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.

@@ -54,6 +54,7 @@ class Format:
             is imported in a process of its own, so it imports at its top what the runtime needs and no more.
         needs: packages without which it cannot be written.
         companions: suffixes of further files that belong to one of this format, in place of its own.
+        rebuilds: whether the file has weights alone, so that `load` builds the network by its name in the zoo.
         tolerance: largest difference from the learner's outputs that counts as the same, as a share of the largest value.
     """
 
@@ -62,36 +63,38 @@ class Format:
     load: str
     needs: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
+    rebuilds: bool = False
     tolerance: float = 1e-3
 
 
 FORMATS: Registry[Format] = Registry("export format", "fastgpu.export")
 
 
-def format_of(path: Path, name: str | None) -> str:
-    """The name of a file's format.
+def format_of(path: Path, name: str | None) -> tuple[Path, str]:
+    """A file's path, with a suffix, and the name of its format.
 
     Args:
-        path: the file.
-        name: a name of `FORMATS`, None: by the file's suffix.
+        path: the file; one without a suffix gets that of the format.
+        name: a name of `FORMATS`; None: by the suffix, onnx where there is none.
 
     Raises:
-        UnknownNameError: there is no format of that name.
-        ArgumentError: the suffix is none of a format, or not that of the format named.
+        UnknownNameError: there is no format of that name, or none with that suffix.
+        ArgumentError: the suffix is not that of the format named.
 
     Example:
-        >>> format_of(Path("model.onnx"), None)
+        >>> format_of(Path("model.onnx"), None)[1]
         'onnx'
     """
     if name is not None and name not in FORMATS:
         raise UnknownNameError(FORMATS.kind, name, FORMATS)
+    if not path.suffix:
+        name = name or "onnx"
+        return path.with_name(path.name + FORMATS[name].suffix), name
     # The longest first: .aoti.pt2 before .pt2.
     known = sorted(((each.suffix, key) for key, each in FORMATS.items()), key=lambda pair: -len(pair[0]))
-    found = next((key for suffix, key in known if path.name.endswith(suffix) and path.name != suffix), None)
-    suffixes = ", ".join(sorted(suffix for suffix, _ in known))
-    if found is None:
-        advice = f"Take {FORMATS[name].suffix} for {name}." if name else f"Take one of {suffixes}."
-        raise ArgumentError(f"A file's suffix tells its format. {path.name!r} came. {advice}")
+    found = next((key for suffix, key in known if path.name.endswith(suffix)), None)
     if name is not None and name != found:
         raise ArgumentError(f"A file of the format {name} ends in {FORMATS[name].suffix}. {path.name!r} came. Rename it, or leave format= out.")
-    return found
+    if found is None:
+        raise UnknownNameError("suffix of an exported file", path.suffix, [suffix for suffix, _ in known])
+    return path, found

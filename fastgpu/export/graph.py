@@ -20,7 +20,7 @@ from fastgpu.inputs.base import Input
 from fastgpu.nn.adapters import adapt
 from fastgpu.tasks.base import Task
 
-__all__ = ["Graph", "columns_of", "tracing"]
+__all__ = ["Graph", "columns_of", "is_half", "tracing"]
 
 HOST = ("original_size",)
 """Columns of a batch that only say how a prediction is brought back to the item as it came; a graph does not take them."""
@@ -46,6 +46,8 @@ class Graph(nn.Module):
     def __init__(self, net: nn.Module, input: Input, task: Task, example: Mapping[str, Any]) -> None:
         super().__init__()
         net = finalize(copy.deepcopy(net).cpu().eval())
+        if is_half(net):
+            net.float()  # few runtimes compute in half precision on a processor
         self.model = adapt(net.to(memory_format=torch.contiguous_format), input.keys)  # type: ignore[call-overload]
         self.preparation = input.preparation()
         weight = next((p for p in net.parameters() if p.is_floating_point()), None)
@@ -73,6 +75,11 @@ class Graph(nn.Module):
         """Columns in the order of `inputs`, each `(b, ...)` -> the outputs in the order of `outputs`, each `(b, ...)`."""
         found = self.named(dict(zip(self.inputs, columns)))
         return tuple(found[name] for name in self.outputs)
+
+
+def is_half(net: nn.Module) -> bool:
+    """Whether the weights of a network are held in half precision."""
+    return any(p.dtype in (torch.bfloat16, torch.float16) for p in net.parameters())
 
 
 def columns_of(x: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -106,7 +106,8 @@ def write_atomically(content: bytes, path: Path) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise RunFolderError(f"An exported file must be written to {path}. It could not be: {error.strerror or error}. Choose another path.") from None
+        reason = error.strerror or error
+        raise RunFolderError(f"An exported file must be written to {path}. It could not be: {reason}. Choose another path.") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPSET", "finish", "load", "to_onnx", "write"]
 
-OPSET = 20
-"""Version of ONNX's operators: the newest that torch writes and that onnxruntime 1.20 reads."""
+OPSET = 18
+"""Version of ONNX's operators: the one in which torch's exporter is written, so that nothing is converted afterwards."""
 
 LARGEST = 2**31 - 1
 """Bytes that one file of the format can hold."""
@@ -115,7 +115,7 @@ def load(path: Path, threads: int) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     return lambda x: dict(zip(names, session.run(names, dict(x))))
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,11 +41,12 @@ class Worker:
         # The child finds modules where this process does, networks of the user's own among them.
         places = os.pathsep.join(dict.fromkeys([str(Path(__file__).parents[2]), *filter(None, sys.path)]))
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        self._said = tempfile.TemporaryFile()  # a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastgpu.export.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             env={**os.environ, **limits, "PYTHONPATH": places},
         )
 
@@ -59,6 +61,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._said.close()
 
     def run(self, batches: Sequence[Mapping[str, np.ndarray]], folder: Path) -> list[dict[str, np.ndarray]]:
         """The outputs of each batch; arrays travel through `folder`."""
@@ -80,8 +83,7 @@ class Worker:
         return self._ask({"do": "memory"})["mb"]
 
     def _ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101
+        process: Any = self._process
         try:
             process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.flush()
@@ -89,12 +91,15 @@ class Worker:
         except BrokenPipeError:
             line = b""
         if not line:
-            said = process.stderr.read().decode(errors="replace").strip().splitlines()
-            answer = {"error": said[-1] if said else f"the process ended with status {process.wait()}"}
+            status = process.wait()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace").strip().splitlines()
+            answer = {"error": said[-1] if said else f"the process ended with status {status}"}
         else:
             answer = json.loads(line)
         if "error" in answer:
-            raise ExportError(f"{self.path.name} must run in its own runtime. It failed: {answer['error'][:300]}. Take another format, or export again.")
+            reason = answer["error"][:300].rstrip(".")
+            raise ExportError(f"{self.path.name} must run in its own runtime. It failed: {reason}. Take another format, or export again.")
         return answer
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastgpu.data.columns import Columns, JoinedColumns, RaggedColumns
 from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError, ModelError, UnknownNameError
@@ -153,7 +153,7 @@ class Synthesis(Task):
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
         raise ExportError(
-            "A sound is made step by step, which an exported network cannot. Keep the learner with learn.save, and predict with Learner.load."
+            "Sounds are made step by step, which an exported network cannot. Keep the learner with learn.save, and use Learner.load."
         )
 
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:

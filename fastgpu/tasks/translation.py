@@ -148,7 +148,7 @@ class Translation(Task):
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
         raise ExportError(
-            "A translation is written step by step, which an exported network cannot. Keep the learner with learn.save, and predict with Learner.load."
+            "Sentences are written step by step, which an exported network cannot. Keep the learner with learn.save, and use Learner.load."
         )
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
