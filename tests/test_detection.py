@@ -20,8 +20,8 @@ from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs import INPUTS
-from fastgpu.inputs.video import Film, is_film
 from fastgpu.nn.adapters import adapt
+from fastgpu.reading.video import Film, is_film
 from fastgpu.tasks import TASKS
 from fastgpu.tasks.boxes import original_boxes
 from fastgpu.tasks.detection import Detection

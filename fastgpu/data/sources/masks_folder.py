@@ -16,7 +16,7 @@ from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, repeated, split_name
 from fastgpu.data.sources.pictures import by_name
 from fastgpu.errors import ArgumentError, DataError
-from fastgpu.inputs.text_files import read_text
+from fastgpu.reading.text_files import read_text
 
 __all__ = ["declared_palette", "read_masks_folder", "refuse_or_skip", "size_of"]
 
