@@ -41,7 +41,7 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
         raise ArgumentError("compress begins with a network that computes with floats. This one is quantized. Load the learner from before.")
     metric, higher = learner.task_module().monitor
     metric = metric.removeprefix("val_")
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {next(iter(target))} at most {share:g}, at most {max_drop:g} points lost")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
     floats = _floats(learner)
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)

@@ -351,6 +351,22 @@ class Learner:
         return run_quantize(self, mode, data, max_drop, candidates)
 
     @known_keywords
+    def compress(self, target: dict[str, float], *, max_drop: float = 0.5, epochs: int = 3) -> CompressionReport:
+        """Prune, distill and train with quantization until a target is met, and keep the best network that is good enough.
+
+        More and more channels go, as long as the metric holds; every network learns from the one that there was. Afterwards the
+        learner holds the chosen network, which `export` writes with whole numbers; or the one that it had, where none fits.
+
+        Args:
+            target: `{"size": 0.1}` or `{"latency": 0.4}`: largest share of the ONNX file's bytes, or of its time for one item.
+            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
+            epochs: epochs after pruning, and again with quantization.
+        """
+        from fastgpu.compressing import run_compress
+
+        return run_compress(self, target, max_drop, epochs)
+
+    @known_keywords
     def distill(
         self, teacher: Learner | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
         callbacks: Any = (),

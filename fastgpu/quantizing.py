@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -90,7 +90,7 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
     plain = to_onnx(source.graph, source.example, source.lengths)
     whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
     if not forced:
-        plain_ms, whole_ms = (each.median for each in _latencies([plain, whole], source.example))
+        plain_ms, whole_ms = (each.median for each in latencies([plain, whole], source.example))
         if whole_ms >= plain_ms:
             learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
             return floats
@@ -162,7 +162,7 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
             module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
 
 
-def _latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
+def latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
     """CPU time of one thread for one item in onnxruntime, of all graphs in turns."""
     runtime = require("onnxruntime", need="Measuring an ONNX graph")
     options = runtime.SessionOptions()
@@ -173,7 +173,7 @@ def _latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Lat
 
 
 def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
-    for step, model, each in zip(report.steps, models.values(), _latencies(list(models.values()), example)):
+    for step, model, each in zip(report.steps, models.values(), latencies(list(models.values()), example)):
         size = model.ByteSize() / 1024
         step |= {"size_kb": size, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
 

@@ -72,7 +72,11 @@ class TextReader(Reader):
                 given = given[:, 0]
         if not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
             raise DataError(f"Texts must be a string or a list of strings. {_came(given)} came.")
-        return objects(list(given))
+        items = objects(list(given))
+        empty = [i for i, text in enumerate(items) if _missing(text) or (isinstance(text, str) and not text.strip())]
+        if empty:
+            raise BadItemError(f"A text must hold a word. Item {empty[0]} is empty or missing ({len(empty)} such). Leave it out.", empty)
+        return items
 
     def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
         texts = texts_of(given)
