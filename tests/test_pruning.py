@@ -45,7 +45,10 @@ def pictures(n=4):
     return torch.rand(n, 1, 8, 8)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+LONG = {"swin_tiny_patch4_window7_224", "mixer_s32_224", "tf_efficientnet_lite0"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in FAMILIES])
 def test_every_family_masked_and_cut_agree_and_a_fresh_one_takes_the_weights(name):
     net, x = network(name)
     if name in FIXED:
@@ -565,7 +568,7 @@ class TestLearner:
         assert again.module[1]._parameters["weight"].shape[0] == 64
 
 
-FOLLOWED = {"detection": 0.7, "instance_segmentation": 0.9, "ranking-deepfm": 0.6, "segmentation": 0.3, "translation": 0.8, "recognition": 0.8}
+FOLLOWED = {"detection": 0.7, "ranking-deepfm": 0.6, "segmentation": 0.3, "translation": 0.8, "recognition": 0.8}
 """Field -> share of the parameters that is left at most; networks that an adapter calls, in part or otherwise than others."""
 
 
