@@ -77,6 +77,11 @@ def export(
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
         raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
+    if verify and kind.rebuilds and not learner.from_zoo:
+        raise ExportError(
+            f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
+            "code is not in it. Give verify=False, or take format='pt2'."
+        )
     for package in kind.needs:
         require(package, need=f"Export to {format}")
     wanted = _wants_int8(learner, format, int8)
@@ -193,7 +198,8 @@ def _stage(path: Path) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         _remove_empty(missing, path.parent)
-        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {error.strerror}. Choose another path.") from None
+        reason = next((f"{p} is a file" for p in path.parents if p.is_file()), error.strerror)
+        raise RunFolderError(f"An exported file must be written to {path}. It cannot be: {reason}. Choose another path.") from None
     done = False
     try:
         yield folder / path.name

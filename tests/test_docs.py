@@ -13,6 +13,7 @@ from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.trackers import TRACKERS
 from fastgpu.cli import main
 from fastgpu.data.sources.base import SOURCES
+from fastgpu.export.base import FORMATS
 from fastgpu.inputs import INPUTS
 from fastgpu.tasks import TASKS
 from fastgpu.zoo.entry import FAMILIES
@@ -20,7 +21,7 @@ from fastgpu.zoo.entry import FAMILIES
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(p for p in ROOT.glob("*.md") if p.name != "CHANGELOG.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.M | re.S)
-REGISTRIES = (CALLBACKS, FAMILIES, INPUTS, SOURCES, TASKS, TRACKERS)
+REGISTRIES = (CALLBACKS, FAMILIES, FORMATS, INPUTS, SOURCES, TASKS, TRACKERS)
 RESNETS = {"README.md", "examples/own_loop.py", "examples/three_lines.py"}
 
 

@@ -18,7 +18,7 @@ from fastgpu.cli.fit import fit
 from fastgpu.cli.judge import evaluate, predict
 from fastgpu.cli.models import models
 from fastgpu.cli.shrink import prune
-from fastgpu.errors import FastGPUError, NetworkError, NonFiniteLossError, UnknownNameError, nearest
+from fastgpu.errors import ExportError, FastGPUError, NetworkError, NonFiniteLossError, UnknownNameError, nearest
 
 __all__ = ["main"]
 
@@ -76,7 +76,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(_usage(error), WRONG_CALL)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (NetworkError, NonFiniteLossError) as error:
+    except (ExportError, NetworkError, NonFiniteLossError) as error:
         return _fail(str(error), 1)
     except FastGPUError as error:
         return _fail(str(error), WRONG_CALL)

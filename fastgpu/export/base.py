@@ -56,6 +56,7 @@ class Format:
             is imported in a process of its own, so it imports at its top what the runtime needs and no more.
         needs: packages without which it cannot be written.
         companions: suffixes of further files that belong to one of this format, in place of its own.
+        rebuilds: whether the file has weights alone, so that `load` builds the network by its name in the zoo.
         tolerance: largest difference from the learner's outputs that counts as the same, as a share of the largest value.
         int8: whether it holds whole numbers, by way of ONNX (`Source.model`).
     """
@@ -65,6 +66,7 @@ class Format:
     load: str
     needs: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
+    rebuilds: bool = False
     tolerance: float = 1e-3
     int8: bool = False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastgpu.errors import ExportError
 from fastgpu.export.base import FORMATS, Format, Run, Source
 
 __all__ = ["load", "write"]
@@ -32,8 +31,6 @@ def load(path: Path, threads: int) -> Run:
     torch.set_num_threads(threads)
     saved = checkpoint.read(path)
     facts = saved.facts
-    if not facts["known"]:
-        raise ExportError(f"A file of weights has no code, and {facts['network']} is a network of your own. Give verify=False")
     input, task = Input.from_dict(facts["data"]["input"]), Task.from_dict(facts["data"]["task"])
     net = zoo.build(facts["architecture"], input.facts(), task.facts(), "layout" if facts["pretrained"] else False).net
     kinds = {t.dtype for t in saved.weights.values() if t.is_floating_point()}
@@ -51,4 +48,4 @@ def load(path: Path, threads: int) -> Run:
     return run
 
 
-FORMATS.register("safetensors")(Format(suffix=".safetensors", write=write, load=f"{__name__}:load"))
+FORMATS.register("safetensors")(Format(suffix=".safetensors", write=write, load=f"{__name__}:load", rebuilds=True))

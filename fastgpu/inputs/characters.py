@@ -14,7 +14,7 @@ import torch
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
-from fastgpu.inputs.shell import texts_of
+from fastgpu.reading.shell import texts_of
 
 __all__ = ["CharacterInput"]
 

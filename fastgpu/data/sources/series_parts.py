@@ -13,8 +13,8 @@ from fastgpu.data.sources.series_roles import Roles
 from fastgpu.data.sources.targets import as_targets, incomplete
 from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.series import constant_channels
-from fastgpu.inputs.series_items import Run, SeriesItems
-from fastgpu.inputs.series_runs import Repairs, runs_of_frame
+from fastgpu.reading.series_items import Run, SeriesItems
+from fastgpu.reading.series_runs import Repairs, runs_of_frame
 
 __all__ = ["Part", "as_raw", "part_of_frame"]
 
