@@ -23,12 +23,13 @@ from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.cli import main
 from fastgpu.compress import prune
 from fastgpu.compress.groups import find_groups
-from fastgpu.compress.masks import ChannelMasks, WeightMasks
+from fastgpu.compress.masks import ChannelMasks
 from fastgpu.compress.measure import latency, macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.reshape import fit_to
 from fastgpu.compress.schedule import cubic
+from fastgpu.compress.weight_masks import WeightMasks
 from fastgpu.errors import ArgumentError, ModelError, UnknownKeywordError, UnknownNameError
 
 FIXED = {"lstm/small": "SeriesLSTM has none"}
