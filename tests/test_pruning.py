@@ -23,12 +23,13 @@ from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.cli import main
 from fastgpu.compress import prune
 from fastgpu.compress.groups import find_groups
-from fastgpu.compress.masks import ChannelMasks, WeightMasks
+from fastgpu.compress.masks import ChannelMasks
 from fastgpu.compress.measure import latency, macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.reshape import fit_to
 from fastgpu.compress.schedule import cubic
+from fastgpu.compress.weight_masks import WeightMasks
 from fastgpu.errors import ArgumentError, ModelError, UnknownKeywordError, UnknownNameError
 
 FIXED = {"lstm/small": "SeriesLSTM has none"}
@@ -45,7 +46,10 @@ def pictures(n=4):
     return torch.rand(n, 1, 8, 8)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+LONG = {"swin_tiny_patch4_window7_224", "mixer_s32_224", "tf_efficientnet_lite0"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in FAMILIES])
 def test_every_family_masked_and_cut_agree_and_a_fresh_one_takes_the_weights(name):
     net, x = network(name)
     if name in FIXED:
@@ -565,7 +569,7 @@ class TestLearner:
         assert again.module[1]._parameters["weight"].shape[0] == 64
 
 
-FOLLOWED = {"detection": 0.7, "instance_segmentation": 0.9, "ranking-deepfm": 0.6, "segmentation": 0.3, "translation": 0.8, "recognition": 0.8}
+FOLLOWED = {"detection": 0.7, "ranking-deepfm": 0.6, "segmentation": 0.3, "translation": 0.8, "recognition": 0.8}
 """Field -> share of the parameters that is left at most; networks that an adapter calls, in part or otherwise than others."""
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from fastgpu.compress.masks import ChannelMasks, Masks, WeightMasks
+from fastgpu.compress.masks import ChannelMasks, Masks
 from fastgpu.compress.measure import parameters
+from fastgpu.compress.weight_masks import WeightMasks
 from fastgpu.errors import UnknownNameError
 
 __all__ = ["METHODS", "Pruned", "make_masks", "prune"]
