@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
-from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain, several
@@ -24,9 +23,8 @@ from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
-from fastgpu.quantizing import run_quantize
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
-from fastgpu.shrinking import run_prune
+from fastgpu.shrink_verbs import ShrinkVerbs
 from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
@@ -36,17 +34,14 @@ from fastgpu.train.schedules import Schedule
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fastgpu.benchmarking import Benchmark
-    from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
-    from fastgpu.exporting import Exported
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
 
 __all__ = ["Learner"]
 
 
-class Learner:
+class Learner(ShrinkVerbs):
     """Trains an architecture on data.
 
     Args:
@@ -301,89 +296,9 @@ class Learner:
         """The `k` items that suit a user best, best first, without any that the user has in the data; for the task `"ranking"`."""
         return judging.recommend(self, user, k)
 
-    @known_keywords
-    def benchmark(self, formats: str | Sequence[str] = ("torch", "onnx")) -> Benchmark:
-        """Metric, latency, throughput, size and memory of the network in several formats, each in a process of its own.
-
-        Args:
-            formats: `"torch"`, the network as it is, and names of formats as `export` takes them.
-        """
-        from fastgpu.benchmarking import benchmark
-
-        return benchmark(self, formats)
-
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
-
-    # Shrink
-
-    @known_keywords
-    def prune(
-        self, amount: float = 0.5, *, epochs: int = 3, lr: float | None = None, callbacks: Any = (), **options: Any
-    ) -> CompressionReport:
-        """Prune while training on, and cut at the end: the network is really smaller then. What was measured before and after comes back.
-
-        Args:
-            amount: share of the channels that goes, above 0 and below 1.
-            epochs: epochs to train meanwhile.
-            lr: learning rate meanwhile; None: the learner's.
-            callbacks: further callbacks, for this fit.
-            **options: of `fastgpu.callbacks.Pruning`: `method`, `importance`, `ignore` and others.
-        """
-        return run_prune(self, amount, epochs, lr, several(callbacks), options)
-
-    @known_keywords
-    def quantize(
-        self, mode: str = "int8", data: Any = None, *, max_drop: float = 0.5, candidates: str | Sequence[str] = "auto"
-    ) -> CompressionReport:
-        """Let the trained network compute with whole numbers, without training; kept only where that is faster and good enough.
-
-        Placements are tried and measured in onnxruntime; the fastest within the budget is kept, else the network as it came.
-        Afterwards the network simulates the int8 file that `export` writes.
-
-        Args:
-            mode: `"int8"`: weights and inputs of layers, with ranges from data.
-            data: what ranges are taken from, in any form that the constructor takes; None: the training split.
-            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
-            candidates: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
-        """
-        return run_quantize(self, mode, data, max_drop, candidates)
-
-    @known_keywords
-    def compress(self, target: dict[str, float], *, max_drop: float = 0.5, epochs: int = 3) -> CompressionReport:
-        """Prune, distill and train with quantization until a target is met, and keep the best network that is good enough.
-
-        More and more channels go, as long as the metric holds; every network learns from the one that there was. Afterwards the
-        learner holds the chosen network, which `export` writes with whole numbers; or the one that it had, where none fits.
-
-        Args:
-            target: `{"size": 0.1}` or `{"latency": 0.4}`: largest share of the ONNX file's bytes, or of its time for one item.
-            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
-            epochs: epochs after pruning, and again with quantization.
-        """
-        from fastgpu.compressing import run_compress
-
-        return run_compress(self, target, max_drop, epochs)
-
-    @known_keywords
-    def distill(
-        self, teacher: Learner | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
-        callbacks: Any = (),
-    ) -> History:
-        """Train on what a better network answers, beside the targets; see `fastgpu.callbacks.Distillation`.
-
-        Args:
-            teacher: a trained learner, or network, for the same items and outputs.
-            epochs: epochs to train.
-            lr: learning rate meanwhile; None: the learner's.
-            temperature: what logits are divided by, above 0.
-            alpha: share of the teacher in the loss, 0 to 1.
-            callbacks: further callbacks, for this fit.
-        """
-        net = teacher.module if isinstance(teacher, Learner) else teacher
-        distillation = Distillation(net, temperature=temperature, alpha=alpha)
-        return self.fit(epochs, lr=lr, callbacks=[*several(callbacks), distillation])
 
     # Look
 
@@ -411,32 +326,6 @@ class Learner:
             **changes: settings to change, as in the constructor; `architecture=` for a network of your own.
         """
         return load_learner(cls, path, data, changes)
-
-    @known_keywords
-    def export(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        format: str | None = None,
-        int8: bool | str = "auto",
-        verify: bool = True,
-        tolerance: float | None = None,
-    ) -> Exported:
-        """Write the network with all that stands before and after it as a file for another runtime, and prove the file.
-
-        Args:
-            path: the file; its suffix tells the format, one without gets it.
-            format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"` or `"safetensors"`; None: by the suffix, `"onnx"` where there is none.
-            int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
-            verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
-            tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
-
-        Raises:
-            ExportError: the network cannot be exported, or the file differs; nothing is left behind.
-        """
-        from fastgpu.exporting import export
-
-        return export(self, path, format, int8, verify, tolerance)
 
     @property
     def run_dir(self) -> Path | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import given, keywords, options, shrinking
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -26,7 +26,7 @@ WHERE = [_INIT[name] for name in ("target", "data_dir")]
 @click.argument("model")
 @click.argument("data", required=False)
 @click.option("--out", type=click.Path(), required=True, help="File to write; its suffix tells the format.")
-@options([*keywords("export").values(), *WHERE])
+@options([*shrinking("export").values(), *WHERE])
 @click.pass_context
 def export(ctx: click.Context, **_: Any) -> None:
     """Write MODEL as a file for another runtime, and prove that it does the same.
@@ -35,7 +35,7 @@ def export(ctx: click.Context, **_: Any) -> None:
     Without DATA: the validation items of training.
     """
     asked = given(ctx)
-    how = {name: asked[name] for name in keywords("export") if name in asked}
+    how = {name: asked[name] for name in shrinking("export") if name in asked}
     click.echo(repr(_loaded(asked).export(asked["out"], **how)))
 
 
@@ -44,7 +44,7 @@ def export(ctx: click.Context, **_: Any) -> None:
 )
 @click.argument("model")
 @click.argument("data", required=False)
-@options([*keywords("benchmark").values(), *WHERE])
+@options([*shrinking("benchmark").values(), *WHERE])
 @click.pass_context
 def benchmark(ctx: click.Context, **_: Any) -> None:
     """Print what the formats of MODEL cost: metric, time, size, memory.
@@ -53,7 +53,7 @@ def benchmark(ctx: click.Context, **_: Any) -> None:
     validation items of training.
     """
     asked = given(ctx)
-    how = {name: asked[name] for name in keywords("benchmark") if name in asked}
+    how = {name: asked[name] for name in shrinking("benchmark") if name in asked}
     click.echo(repr(_loaded(asked).benchmark(**how)))
 
 

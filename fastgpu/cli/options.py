@@ -48,7 +48,7 @@ def keywords(method: str, file: str = "learner.py", kind: str = "Learner") -> di
     """Keywords of a method of a class that have a default, by name.
 
     Args:
-        method: `"__init__"` or `"fit"`.
+        method: a method, `"__init__"` for the keywords of the class.
         file: where the class is, below the package's folder.
         kind: the class.
     """
@@ -69,6 +69,11 @@ def keywords(method: str, file: str = "learner.py", kind: str = "Learner") -> di
         for argument, default in pairs
         if default is not None
     }
+
+
+def shrinking(verb: str) -> dict[str, Keyword]:
+    """Keywords of a verb that compresses or exports."""
+    return keywords(verb, "shrink_verbs.py", "ShrinkVerbs")
 
 
 def options(found: Iterable[Keyword]) -> Callable[[F], F]:

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import given, keywords, options, shrinking
 from fastgpu.errors import ArgumentError
 
 __all__ = ["prune"]
 
-OF_PRUNE = {name: keyword for name, keyword in keywords("prune").items() if name != "callbacks"}
+OF_PRUNE = {name: keyword for name, keyword in shrinking("prune").items() if name != "callbacks"}
 OF_PRUNING = {name: keyword for name, keyword in keywords("__init__", "callbacks/pruning.py", "Pruning").items() if name != "network"}
 OF_LEARNER = {name: keyword for name, keyword in keywords("__init__").items() if name in ("devices", "precision", "data_dir", "seed")}
 

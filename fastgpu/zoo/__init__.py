@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.errors import MissingPackageError, ArgumentError, UnknownNameError
 from fastgpu.zoo.checkpoints import configuration
 from fastgpu.zoo.entry import FAMILIES, Built, Entry, Family
 
@@ -29,7 +29,8 @@ class ModelInfo:
         name: its name.
         inputs: input kinds that it takes.
         tasks: tasks that it can be built for.
-        parameters: how many numbers are trained, with the typical input and target that `model_info` names.
+        parameters: how many numbers are trained, with the typical input and target that `model_info` names; None where the
+            packages of its extra are not installed.
         licence: licence of the code, and of pretrained weights where there are any.
         source: where the architecture comes from.
         size: `(height, width)` in pixels that it was made for; None where it has no opinion.
@@ -40,7 +41,7 @@ class ModelInfo:
     name: str
     inputs: tuple[str, ...]
     tasks: tuple[str, ...]
-    parameters: int
+    parameters: int | None
     licence: str
     source: str
     size: tuple[int, int] | None
@@ -51,7 +52,7 @@ class ModelInfo:
         rows = {
             "inputs": ", ".join(self.inputs),
             "tasks": ", ".join(self.tasks),
-            "parameters": f"{self.parameters:,}",
+            "parameters": f"pip install 'fastgpu[{self.extra}]' tells" if self.parameters is None else f"{self.parameters:,}",
             "licence": self.licence,
             "source": self.source,
             "size": "any" if self.size is None else f"{self.size[0]}x{self.size[1]}",
@@ -241,13 +242,16 @@ def model_info(name: str) -> ModelInfo:
     """
     family, entry = find(name)
     facts, target = entry.typical or (_typical(entry), {"task": entry.tasks[0], "outputs": 1000})
-    with torch.device("meta"):
-        net = family.build(name, facts, target, False).net
+    try:
+        with torch.device("meta"):
+            parameters = sum(p.numel() for p in family.build(name, facts, target, False).net.parameters())
+    except MissingPackageError:
+        parameters = None
     return ModelInfo(
         name=name,
         inputs=entry.inputs,
         tasks=entry.tasks,
-        parameters=sum(p.numel() for p in net.parameters()),
+        parameters=parameters,
         licence=entry.licence,
         source=entry.source,
         size=entry.size,
