@@ -373,7 +373,7 @@ class Learner:
 
         Args:
             path: the file; its suffix tells the format, one without gets it.
-            format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"` or `"safetensors"`; None: by the suffix, `"onnx"` where there is none.
+            format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"`, `"executorch"` or `"safetensors"`; None: by the suffix, `"onnx"` where there is none.
             int8: whether weights and sums are whole numbers of 8 bits; `"auto"`: where the network was trained for it.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
             tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.

@@ -149,7 +149,7 @@ class Anomaly(Task):
         predictions = self.decode(model(x) if out is None else out)
         threshold = _threshold(model)
         if threshold is not None:
-            predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(len(predictions["scores"]))
+            predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(predictions["scores"].shape[0])
         if "maps" in predictions and "original_size" in x:
             predictions["original_sizes"] = x["original_size"]
         return predictions
