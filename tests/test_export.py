@@ -62,7 +62,7 @@ KINDS = {
 }
 """Kind of data and task -> architecture, data, settings."""
 
-LONG = {"executorch": (pytest.mark.slow, pytest.mark.timeout(900)), "aoti": (pytest.mark.slow, pytest.mark.timeout(900)), "safetensors": (pytest.mark.slow,)}
+LONG = {name: (pytest.mark.slow, pytest.mark.timeout(900)) for name in ("aoti", "executorch", "safetensors")}
 
 
 @pytest.fixture
