@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from fastgpu import callbacks, errors, losses, metrics, models, optimizers, zoo
     from fastgpu.history import History
     from fastgpu.learner import Learner
+    from fastgpu.predictor import Predictor
     from fastgpu.results import Results
 
-__all__ = ["History", "Learner", "Results", "callbacks", "errors", "losses", "metrics", "models", "optimizers", "zoo"]
+__all__ = ["History", "Learner", "Predictor", "Results", "callbacks", "errors", "losses", "metrics", "models", "optimizers", "zoo"]
 
 # Hidden from type checkers: with a visible __getattr__ they would take a misspelt name for a real one.
 if not TYPE_CHECKING:
-    _HOMES = {"History": "fastgpu.history", "Learner": "fastgpu.learner", "Results": "fastgpu.results"}
+    _HOMES = {
+        "History": "fastgpu.history",
+        "Learner": "fastgpu.learner",
+        "Predictor": "fastgpu.predictor",
+        "Results": "fastgpu.results",
+    }
 
     def __getattr__(name: str) -> Any:
         import importlib

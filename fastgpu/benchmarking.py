@@ -17,7 +17,7 @@ from fastgpu.export.base import FORMATS, Format
 from fastgpu.export.eager import EAGER
 from fastgpu.export.verify import compare
 from fastgpu.export.worker import Worker
-from fastgpu.exporting import by_learner, make_source, metrics_of, samples_of
+from fastgpu.exportable import by_learner, make_source, metrics_of, samples_of
 from fastgpu.optional import require
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ __all__ = [
     "DeviceError",
     "ExportError",
     "FastGPUError",
+    "MissingColumnError",
     "MissingPackageError",
     "ModelError",
     "NetworkError",
@@ -52,6 +53,10 @@ class FastGPUError(Exception):
 
 class ArgumentError(FastGPUError, ValueError):
     """An argument's value is not one that the call takes."""
+
+
+class MissingColumnError(ArgumentError, AttributeError):
+    """Results were asked for a column that their task does not give."""
 
 
 class UnknownNameError(ArgumentError):

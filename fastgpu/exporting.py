@@ -10,43 +10,40 @@ import json
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 import fastgpu
-from fastgpu import zoo
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
-from fastgpu.data.split import ColumnSplit, Split
-from fastgpu.errors import ArgumentError, DataError, ExportError, RunFolderError
-from fastgpu.export.base import FORMATS, Format, Source, format_of
-from fastgpu.export.graph import Graph, columns_of, is_half
+from fastgpu.errors import ArgumentError, ExportError, RunFolderError
+from fastgpu.export.base import FORMATS, Source, format_of
+from fastgpu.export.graph import is_half
 from fastgpu.export.verify import Agreement, compare, outputs_of
+from fastgpu.exportable import by_learner, make_source, metrics_of, samples_of
 from fastgpu.optional import require
+from fastgpu.quantizing import int8_source
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["Exported", "by_learner", "export", "make_source", "metrics_of", "samples_of"]
+__all__ = ["Exported", "export"]
 
-SAMPLES = 64
-"""Items of the val split on which a file is compared with the learner."""
+
+INT8_TOLERANCE = 0.1
+"""Largest difference between a file and the quantized network that it is made from, as a share of the largest output: values that lie
+between two steps of a grid fall to either side, and files of floats do not round them."""
 
 HALF = 0.05
 """Tolerance where the learner's own weights are of half precision: those of the file are not."""
 
-ROUNDED = 0.1
-"""Tolerance where the learner computes as if quantized, and the file in single precision."""
-
-SIZES = (1, 2, 29, 32)
-"""Items of the batches that they come in: a file must take batches of any size."""
+METRIC_TOLERANCE = 0.01
+"""Largest difference of a metric, as a share of it, however large that of an output may be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,11 +84,16 @@ def export(
         )
     for package in kind.needs:
         require(package, need=f"Export to {format}")
-    allowed = _usual_tolerance(learner, kind) if tolerance is None else float(tolerance)
+    wanted = _wants_int8(learner, format, int8)
+    rounded = INT8_TOLERANCE if quantized_layers(learner.module) else HALF if is_half(learner.module) else 0.0
+    usual = max(kind.tolerance, rounded)
+    allowed = usual if tolerance is None else float(tolerance)
     with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
         source = make_source(learner, batches, allowed)
+        if wanted:
+            source = int8_source(learner, batches, source, forced=int8 is True)
         kind.write(source, staged)
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
         certificate = None
@@ -110,87 +112,21 @@ def export(
     return made
 
 
-def _usual_tolerance(learner: Learner, kind: Format) -> float:
-    if quantized_layers(learner.module):
-        return max(kind.tolerance, ROUNDED)
-    return max(kind.tolerance, HALF) if is_half(learner.module) else kind.tolerance
-
-
-def samples_of(learner: Learner, most: int = SAMPLES) -> list[Batch]:
-    """Items of the split that is judged, spread evenly over it, in batches of different sizes.
+def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
+    """Whether a file of whole numbers is to be made.
 
     Raises:
-        DataError: the learner has no data, or fewer than two items.
+        ArgumentError: it is asked for, and the network or the format has none.
     """
-    if not learner.data.splits:
-        raise DataError(
-            "Export runs the network on a few items. The learner was loaded without data. Give Learner.load(path, data), and export from that."
+    able, known = bool(quantized_layers(learner.module)), [name for name, each in FORMATS.items() if each.int8]
+    if int8 is True and format not in known:
+        raise ArgumentError(f"Formats that hold whole numbers are {', '.join(known)}. {format} came with int8=True. Take one of them.")
+    if int8 is True and not able:
+        raise ArgumentError(
+            "int8=True exports a quantized network. This one computes with floats. Call learn.quantize() first, or fit with "
+            "callbacks=['quantization_aware_training']."
         )
-    split = learner.data.judged()
-    parts: list[Batch] = []
-    if isinstance(split, ColumnSplit):
-        chosen = torch.linspace(0, len(split) - 1, min(most, len(split))).long()
-        for part in chosen.split(_sizes(len(chosen))):
-            y = {} if split.y is None else split.y.gather(part)
-            parts.append({"x": split.x.gather(part), "y": y, "n": len(part), "sizes": [len(part)]})
-    else:
-        whole, at = split.head(most), 0
-        for size in _sizes(whole["n"]):
-            x, y = ({k: v[at : at + size] for k, v in whole[side].items()} for side in ("x", "y"))
-            parts.append({"x": x, "y": y, "n": size, "sizes": [size]})
-            at += size
-    if sum(part["n"] for part in parts) < 2:
-        raise DataError("Export runs the network on at least two items. The data have fewer. Give Learner.load(path, data) more of them.")
-    return parts
-
-
-def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float) -> Source:
-    """What every format is made from: the graph, an example, the manifest.
-
-    Raises:
-        ExportError: the network or its task cannot be exported.
-    """
-    split = learner.data.judged()
-    example = _example(split)
-    graph = Graph(learner.module, learner.data.input, learner.data.task, example)
-    lengths = {}
-    if isinstance(split, ColumnSplit) and split.x.lengths is not None:
-        longest = max(value.shape[1] for value in example.values() if value.ndim > 1)
-        lengths = {name: 1 for name, value in example.items() if value.ndim > 1 and value.shape[1] == longest}
-    return Source(
-        graph=graph,
-        example=example,
-        lengths=lengths,
-        manifest=_manifest(learner, graph, tolerance),
-        weights=learner.module.state_dict(),
-        facts=learner.facts(None, learner.weights_epoch),
-    )
-
-
-def _example(split: Split) -> dict[str, Tensor]:
-    """A few items as one batch, their number not that of any other size in it: a tracer takes equal sizes for the same one."""
-    head = columns_of(split.head(7)["x"])
-    taken = {size for value in head.values() for size in value.shape[1:]}
-    most = len(next(iter(head.values())))
-    count = next((n for n in (5, 7, 6, 4, 3, 2) if n <= most and n not in taken), most)
-    return {name: value[:count].contiguous() for name, value in head.items()}
-
-
-def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any]:
-    rows = [row for row in learner.history.rows if row["epoch"] == learner.weights_epoch]
-    return {
-        "fastgpu": fastgpu.__version__,
-        "architecture": learner.architecture,
-        "input": learner.data.input.to_dict(),
-        "task": learner.data.task.to_dict(),
-        "inputs": list(graph.inputs),
-        "outputs": list(graph.outputs),
-        "opset": None,
-        "precision": "float32",  # int8: fastgpu.export.int8 makes the file, and says so here
-        "licence": zoo.find(learner.architecture)[1].licence if learner.from_zoo else None,
-        "metrics": {key: value for key, value in (rows[-1] if rows else {}).items() if key.startswith("val_")},
-        "tolerance": tolerance,
-    }
+    return int8 is not False and able and format in known
 
 
 def _certificate(
@@ -234,41 +170,11 @@ def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after:
         )
     for metric, value in before.items():
         # One item may fall to the other side of a threshold that it lies on.
-        if abs(after[metric] - value) > tolerance * max(1.0, abs(value)) + 1 / samples:
+        if abs(after[metric] - value) > min(tolerance, METRIC_TOLERANCE) * max(1.0, abs(value)) + 1 / samples:
             raise ExportError(
                 f"An exported file must be as good as the learner. {name} has {metric} {after[metric]:.4g}, the learner {value:.4g}, on {samples} "
                 "items, and was removed. Take another format, or a larger tolerance=."
             )
-
-
-def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
-    """What the learner's own network gives, where and as it is."""
-    module = learner.task_module()
-    device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
-    modes = [(part, part.training) for part in module.model.modules()]
-    module.to(device).eval()
-    found = []
-    try:
-        with own_randomness(), torch.no_grad():
-            for batch in batches:
-                x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
-                found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
-    finally:
-        for part, training in modes:
-            part.training = training
-    return found
-
-
-def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The learner's metrics that can be told from the outputs; empty where the items have no targets."""
-    metrics: Any = learner.task_module().val_metrics
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a few items may lack a class
-        for batch, found in zip(batches, outputs):
-            if batch["y"]:
-                learner.data.task.judge(metrics, found, batch["y"])
-        values = {name: metric.compute() for name, metric in metrics.items() if metric.update_called}
-    return {name: float(value) for name, value in values.items() if isinstance(value, Tensor) and value.numel() == 1 and not value.isnan()}
 
 
 @contextlib.contextmanager
@@ -326,14 +232,6 @@ def _alive(process: str) -> bool:
     except OSError:  # another user's
         return True
     return True
-
-
-def _sizes(n: int) -> list[int]:
-    """`n` as a sum of different sizes."""
-    found = []
-    for size in SIZES:
-        found.append(min(size, n - sum(found)))
-    return [size for size in [*found[:-1], n - sum(found[:-1])] if size]
 
 
 def _sha256(path: Path) -> str:

@@ -18,6 +18,7 @@ from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
 from fastgpu.callbacks.progress import Progress
+from fastgpu.callbacks.pruning import Pruning
 from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
@@ -138,6 +139,8 @@ def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patie
     for callback in named:
         if isinstance(callback, EarlyStopping):
             callback.check(module, "val" in learner.data.splits)
+        if isinstance(callback, Pruning):
+            callback.check(module, lambda: check_batch(module, learner.data.split("train").head(2)))
     restarted(named)
     return [learner.run_folder, learner.log_rows, *([Progress()] if learner.settings.verbose else []), *named]
 

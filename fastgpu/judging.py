@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,15 +12,15 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from fastgpu.answers.presenting import as_results
 from fastgpu.assemble import open_data
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
 from fastgpu.data.raw import SPLITS
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
-from fastgpu.errors import ArgumentError, DataError
-from fastgpu.inputs.film_writing import write_film
-from fastgpu.results import FILMS, Results
+from fastgpu.errors import DataError
+from fastgpu.results import Results
 from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
 __all__ = ["evaluate", "predict", "recommend", "run_predict", "summary"]
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""Suffixes of pictures that predictions are drawn over."""
 
 
 def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
@@ -60,38 +55,15 @@ def predict(learner: Learner, items: Any = None) -> Results:
     columns = task.columns(predictions)
     speed = len(next(iter(columns.values()))) / (time.perf_counter() - began)
     if isinstance(split, ColumnSplit):
-        columns |= input.origins(split.x)
+        columns |= split.x.origins()
 
     def draw(axes: Any, i: int) -> None:
         input.draw(axes, _columns(split, len(next(iter(predictions.values())))), i)
         task.draw(axes, columns, i)
 
-    painted = _painted(learner, raw, columns)
-    write = (lambda i, path: _write_picture(painted(i), path)) if painted else None
-    if task.writes:
-        write = lambda i, path: task.write(columns, i, path)  # noqa: E731
-    rate = getattr(raw, "frames_per_second", 10.0)
     if hasattr(raw, "frames_per_second"):
-        learner.say(f"{raw}: {len(raw):,} frames at {rate:.3g} a second; predicted {speed:.3g} frames a second")
-    film = (lambda numbers, path: write_film(path, map(painted, numbers), rate)) if painted else None
-    title = lambda i: task.title(columns, i)  # noqa: E731
-    return Results(columns, names=task.names, draw=draw, title=title, write=write, table=task.table, film=film, speed=speed)
-
-
-def _painted(learner: Learner, raw: Any, columns: dict[str, Any]) -> Callable[[int], Any] | None:
-    """Number of an item -> its picture with the prediction over it; None where that cannot be."""
-    task = learner.data.task
-    pictures = learner.data.input.pictures(raw) if raw is not None and task.paints else None
-    return None if pictures is None else lambda i: task.paint(pictures(i).copy(), columns, i)
-
-
-def _write_picture(picture: Any, path: Path) -> None:
-    if path.suffix.lower() not in PICTURES:
-        raise ArgumentError(
-            f"Pictures with their predictions are written as {', '.join(PICTURES)}, or as a film: {', '.join(FILMS)}. {path.name!r} came. "
-            "Give such a name, or a .csv for a table."
-        )
-    picture.save(path)
+        learner.say(f"{raw}: {len(raw):,} frames at {raw.frames_per_second:.3g} a second; predicted {speed:.3g} frames a second")
+    return as_results(task, input, columns, raw, draw=draw, speed=speed)
 
 
 def run_predict(learner: Learner, split: Split) -> dict[str, Any]:

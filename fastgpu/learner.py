@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +14,19 @@ from torch import Tensor, nn
 
 from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
+from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
+from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
+from fastgpu.quantizing import run_quantize
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
+from fastgpu.shrinking import run_prune
 from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
 from fastgpu.train.lr_find import LRSuggestion, find_lr
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastgpu.benchmarking import Benchmark
+    from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
     from fastgpu.exporting import Exported
     from fastgpu.results import Results
@@ -254,27 +258,7 @@ class Learner:
             lr_mult: how many times slower the earliest layers learn than the head.
             callbacks: further callbacks, for both parts.
         """
-        if not isinstance(lr_mult, (int, float)) or not 1 <= lr_mult < math.inf:
-            raise ArgumentError(f"lr_mult is a number, at least 1. {lr_mult!r} came. Give for example lr_mult=100.")
-        plan_fit(self, epochs, base_lr, "one_cycle")  # what is wrong with the second part is said before the first
-        first, callbacks = len(self.history), several(callbacks)
-        base_lr = self.lr if base_lr is None else base_lr
-        self.history.interrupted = False
-        if not self.pretrained and not self.history.rows:
-            self.say(f"fine_tune: {self.architecture} starts from random weights; pretrained='auto' gives it trained ones")
-        if freeze_epochs:
-            plan = plan_fit(self, freeze_epochs, base_lr, "one_cycle")
-            trained = [p for p in self.module.parameters() if p.requires_grad]
-            self.freeze()
-            try:
-                run_fit(self, plan, callbacks=callbacks)
-            finally:
-                for parameter in trained:  # what the user froze stays frozen
-                    parameter.requires_grad_(True)
-        if not self.history.interrupted:
-            plan = plan_fit(self, epochs, base_lr / 2, "one_cycle", (1 / lr_mult, 1 / math.sqrt(lr_mult), 1.0))
-            run_fit(self, plan, callbacks=callbacks)
-        return self.history.since(first)
+        return run_fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, several(callbacks))
 
     def freeze(self) -> Learner:
         """Let only the head train; the other layers keep their weights and statistics to the bit."""
@@ -331,6 +315,75 @@ class Learner:
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
+
+    # Shrink
+
+    @known_keywords
+    def prune(
+        self, amount: float = 0.5, *, epochs: int = 3, lr: float | None = None, callbacks: Any = (), **options: Any
+    ) -> CompressionReport:
+        """Prune while training on, and cut at the end: the network is really smaller then. What was measured before and after comes back.
+
+        Args:
+            amount: share of the channels that goes, above 0 and below 1.
+            epochs: epochs to train meanwhile.
+            lr: learning rate meanwhile; None: the learner's.
+            callbacks: further callbacks, for this fit.
+            **options: of `fastgpu.callbacks.Pruning`: `method`, `importance`, `ignore` and others.
+        """
+        return run_prune(self, amount, epochs, lr, several(callbacks), options)
+
+    @known_keywords
+    def quantize(
+        self, mode: str = "int8", data: Any = None, *, max_drop: float = 0.5, candidates: str | Sequence[str] = "auto"
+    ) -> CompressionReport:
+        """Let the trained network compute with whole numbers, without training; kept only where that is faster and good enough.
+
+        Placements are tried and measured in onnxruntime; the fastest within the budget is kept, else the network as it came.
+        Afterwards the network simulates the int8 file that `export` writes.
+
+        Args:
+            mode: `"int8"`: weights and inputs of layers, with ranges from data.
+            data: what ranges are taken from, in any form that the constructor takes; None: the training split.
+            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
+            candidates: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
+        """
+        return run_quantize(self, mode, data, max_drop, candidates)
+
+    @known_keywords
+    def compress(self, target: dict[str, float], *, max_drop: float = 0.5, epochs: int = 3) -> CompressionReport:
+        """Prune, distill and train with quantization until a target is met, and keep the best network that is good enough.
+
+        More and more channels go, as long as the metric holds; every network learns from the one that there was. Afterwards the
+        learner holds the chosen network, which `export` writes with whole numbers; or the one that it had, where none fits.
+
+        Args:
+            target: `{"size": 0.1}` or `{"latency": 0.4}`: largest share of the ONNX file's bytes, or of its time for one item.
+            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
+            epochs: epochs after pruning, and again with quantization.
+        """
+        from fastgpu.compressing import run_compress
+
+        return run_compress(self, target, max_drop, epochs)
+
+    @known_keywords
+    def distill(
+        self, teacher: Learner | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
+        callbacks: Any = (),
+    ) -> History:
+        """Train on what a better network answers, beside the targets; see `fastgpu.callbacks.Distillation`.
+
+        Args:
+            teacher: a trained learner, or network, for the same items and outputs.
+            epochs: epochs to train.
+            lr: learning rate meanwhile; None: the learner's.
+            temperature: what logits are divided by, above 0.
+            alpha: share of the teacher in the loss, 0 to 1.
+            callbacks: further callbacks, for this fit.
+        """
+        net = teacher.module if isinstance(teacher, Learner) else teacher
+        distillation = Distillation(net, temperature=temperature, alpha=alpha)
+        return self.fit(epochs, lr=lr, callbacks=[*several(callbacks), distillation])
 
     # Look
 

@@ -28,6 +28,7 @@ EXTRAS: dict[str, str] = {
     "soxr": "audio",
     "tabm": "tables",
     "tensorboard": "tensorboard",
+    "torch_pruning": "prune",
     "torch_rechub": "recommend",
     "transformers": "text",
 }
@@ -39,12 +40,13 @@ def available(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def require(package: str, *, need: str) -> ModuleType:
+def require(package: str, *, need: str, extra: str | None = None) -> ModuleType:
     """Import an optional package, or say in one line how to install it.
 
     Args:
         package: the name that is imported, a module of a package too.
         need: what it is needed for, as the beginning of a sentence: `"Reading Parquet files"`.
+        extra: the extra that brings it and whatever else is needed there; None: the first that brings it.
 
     Raises:
         MissingPackageError: the package is not installed, or cannot be imported beside the torchaudio that is.
@@ -61,7 +63,7 @@ def require(package: str, *, need: str) -> ModuleType:
         top = package.partition(".")[0]
         if error.name not in (package, top):
             raise
-        extra = EXTRAS.get(top)
+        extra = extra or EXTRAS.get(top)
         install = f"pip install 'fastgpu[{extra}]'" if extra else f"pip install {top}"
         raise MissingPackageError(f"{need} needs the package {top}, which is not installed. Run: {install}") from None
 

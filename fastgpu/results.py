@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from fastgpu.errors import ArgumentError
+from fastgpu.errors import ArgumentError, MissingColumnError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,7 +75,7 @@ class Results:
         if name.startswith("_") or name == "columns":
             raise AttributeError(name)
         if name not in self.columns:
-            raise AttributeError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
+            raise MissingColumnError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
         return self.columns[name]
 
     @property
@@ -95,7 +95,7 @@ class Results:
 
     def _column(self, name: str) -> Any:
         if name not in self.columns:
-            raise ArgumentError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
+            raise MissingColumnError(f"These results have no .{name}. They have: {', '.join(self.columns)}.")
         return self.columns[name]
 
     def __len__(self) -> int:

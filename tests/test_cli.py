@@ -65,11 +65,15 @@ def test_keywords_are_those_of_the_learner():
     import inspect
 
     from fastgpu import Learner
+    from fastgpu.callbacks import Pruning
 
-    for method, call in (("__init__", Learner.__init__), ("fit", Learner.fit)):
+    for method, call in (("__init__", Learner.__init__), ("fit", Learner.fit), ("prune", Learner.prune)):
         with_default = {n: p.default for n, p in inspect.signature(call).parameters.items() if p.default is not p.empty}
         assert {name: keyword.default for name, keyword in keywords(method).items()} == with_default
         assert all(keyword.words for keyword in keywords(method).values())
+    of_callback = keywords("__init__", "callbacks/pruning.py", "Pruning")
+    with_default = {n: p.default for n, p in inspect.signature(Pruning).parameters.items() if p.default is not p.empty}
+    assert {name: keyword.default for name, keyword in of_callback.items()} == with_default
 
 
 def test_config_gives_arguments_and_the_command_line_wins(capsys):

@@ -20,8 +20,8 @@ from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs import INPUTS
-from fastgpu.inputs.video import Film, is_film
 from fastgpu.nn.adapters import adapt
+from fastgpu.reading.video import Film, is_film
 from fastgpu.tasks import TASKS
 from fastgpu.tasks.boxes import original_boxes
 from fastgpu.tasks.detection import Detection
@@ -96,6 +96,15 @@ class TestFormats:
         raw = load(tmp_path)
         assert raw.splits["train"].y[0]["boxes"].shape == (0, 4)
         assert "1 picture without a label file taken as without objects" in raw.notes
+
+    def test_yolo_labels_without_a_picture(self, tmp_path):
+        made = scenes(tmp_path / "images", 4)
+        yolo(tmp_path, made)
+        (tmp_path / "images" / "000.png").unlink()
+        with pytest.raises(DataError, match="A label file has a picture .*000.txt"):
+            load(tmp_path)
+        notes = load(tmp_path, on_bad_item="skip").notes
+        assert any(note.startswith("left out 1 label files without a picture") for note in notes)
 
     def test_yolo_outlines(self, tmp_path):
         made = scenes(tmp_path / "images", 2)

@@ -43,6 +43,8 @@ def _registries():
 
 @pytest.mark.parametrize("path", [_parameter(p) for p in PAGES if BLOCK.search(p.read_text(encoding="utf-8"))])
 @pytest.mark.usefixtures("_registries")
+# Of Lightning's own Trainer, where a page has one.
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 def test_page_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from fastgpu.errors import ArgumentError
-from fastgpu.inputs import film_writing
-from fastgpu.inputs.film_writing import write_film
-from fastgpu.inputs.video import Film, Frames
+from fastgpu.reading import film_writing
+from fastgpu.reading.film_writing import write_film
+from fastgpu.reading.video import Film, Frames
 from fastgpu.results import FILMS
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")

@@ -14,7 +14,7 @@ from PIL import Image
 from fastgpu import Learner
 from fastgpu.cli import main
 from fastgpu.errors import ArgumentError
-from fastgpu.inputs.video import Film
+from fastgpu.reading.video import Film
 from fastgpu.results import Results
 from fastgpu.tasks.detection import Detection
 

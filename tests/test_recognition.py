@@ -268,7 +268,7 @@ class TestDecoding:
 
 
 def test_bad_sounds_of_long_collections_are_left_out_before_training(metadata, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastgpu.inputs.audio.MEMORY_BUDGET", 0)
+    monkeypatch.setattr("fastgpu.reading.sounds.MEMORY_BUDGET", 0)
     path = bad_row(metadata, tmp_path, np.zeros(RATE, np.float32))
     settings = dict(sampling_rate=RATE, out=tmp_path, verbose=False, validation_split=None)
     with pytest.raises(BadItemError, match=r"1 of 4 is not: .*bad.wav: silent"):
@@ -284,7 +284,7 @@ def test_long_collections_are_read_from_disk(metadata, monkeypatch):
     input = AudioInput.fit(load(metadata).splits["train"].x, sampling_rate=16000)
     items = load(metadata).splits["train"].x
     kept = input.encode(items)
-    monkeypatch.setattr("fastgpu.inputs.audio.MEMORY_BUDGET", 0)
+    monkeypatch.setattr("fastgpu.reading.sounds.MEMORY_BUDGET", 0)
     read = input.encode(items)
     assert not read.in_memory
     index = torch.tensor([3, 1])

@@ -438,3 +438,13 @@ def test_unreadable_pictures_are_left_out_with_their_masks(tmp_path, out):
     split = learn.data.split("train")
     assert isinstance(split.y, Columns)
     assert len(split.x) == len(split.y)
+
+
+def test_a_stray_value_among_masks_of_0_and_255_is_no_class(tmp_path):
+    masks = [np.repeat(np.array([[0, 255]], np.uint8), 16, 0).repeat(12, 1) for _ in range(4)]
+    masks[2] = masks[2].copy()
+    masks[2][0, 0] = 60
+    folder = made(tmp_path, masks)
+    with pytest.raises(DataError, match="holds 60 at row 0, column 0"):
+        sources.load(folder, kinds=("image",))
+    assert sources.load(folder, kinds=("image",), on_bad_item="skip").classes == ("background", "foreground")

@@ -17,8 +17,8 @@ from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, BadItemError, DataError, UnknownNameError
 from fastgpu.inputs.interactions import InteractionInput
 from fastgpu.inputs.interactions_rows import as_ids
-from fastgpu.inputs.shell import texts_of
-from fastgpu.inputs.table_files import read_table
+from fastgpu.reading.shell import texts_of
+from fastgpu.reading.table_files import read_table
 
 RANKING = {"kinds": ("interactions",)}
 SERIES = {"kinds": ("series",), "window": 2}

@@ -224,7 +224,7 @@ def test_pictures_too_many_for_memory_train_the_same(make, digits, tmp_path, mon
     path = in_folder(tmp_path / "data", *digits)
     kept = Learner("resnet10t", path, out=out, verbose=False)
     kept.fit(2)
-    monkeypatch.setattr("fastgpu.inputs.image.MEMORY_BUDGET", 0)
+    monkeypatch.setattr("fastgpu.reading.pictures.MEMORY_BUDGET", 0)
     lazy = Learner("resnet10t", path, out=out, verbose=False)
     assert not lazy.data.splits["train"].x.in_memory
     lazy.fit(2)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def folder() -> Path:
             raise Unreachable(f"The driving frames need highway-env: {error}. Run: pip install highway-env") from error
         with making(made) as partial, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the packages underneath
-            os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # a machine without sound is complained of for each episode
+            os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # SDL complains for each episode where it is not set
             for split, numbers in EPISODES.items():
                 _write(partial, split, [(road, n) for road in ROADS for n in numbers], gymnasium)
             (partial / "classes.txt").write_text("\n".join(CLASSES) + "\n")

@@ -35,11 +35,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastgpu.callbacks.early_stopping import EarlyStopping
     from fastgpu.callbacks.progress import Progress
+    from fastgpu.callbacks.pruning import Pruning
 
-__all__ = ["EarlyStopping", "Progress"]
+__all__ = ["EarlyStopping", "Progress", "Pruning"]
 
 if not TYPE_CHECKING:
-    _HOMES = {"EarlyStopping": "early_stopping", "Progress": "progress"}
+    _HOMES = {"EarlyStopping": "early_stopping", "Progress": "progress", "Pruning": "pruning"}
 
     def __getattr__(name: str) -> Any:
         import importlib

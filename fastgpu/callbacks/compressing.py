@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
+from fastgpu.compress.measure import evaluating
+from fastgpu.compress.structure import Example
 from fastgpu.errors import ArgumentError
+from fastgpu.nn.adapters.base import Adapter
 
-__all__ = ["compare_last_epoch_only", "network_in", "refuse_after_averaging", "share_done"]
+__all__ = ["compare_last_epoch_only", "network_example", "network_in", "refuse_after_averaging", "share_done"]
 
 
 def network_in(module: Any) -> nn.Module:
@@ -20,6 +25,25 @@ def network_in(module: Any) -> nn.Module:
         return module.model.net
     parts = [part for part in module.children() if any(True for _ in part.parameters())]
     return parts[0] if len(parts) == 1 else module
+
+
+def network_example(adapter: Adapter, run: Callable[[], Any]) -> Example:
+    """How an adapter calls its network, from a call of the adapter.
+
+    Args:
+        adapter: the adapter around the network.
+        run: calls the adapter once with a small batch.
+    """
+    seen: list[tuple[Any, ...]] = []
+    with adapter.register_forward_pre_hook(lambda _, args: seen.append(args)):
+        run()
+    example = Example(seen[0][:1], around=adapter.around)
+    try:
+        with evaluating(adapter.net), torch.no_grad():
+            example.call(adapter.net)
+    except Exception:  # a network that needs its targets for any answer, such as the sentence so far
+        return Example(seen[0], around=adapter.around)
+    return example
 
 
 def share_done(trainer: Trainer, module: Any, batch: int = 0) -> float:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from fastgpu.learner import Learner
+    from fastgpu.predictor import Predictor
+    from fastgpu.reading import Reader
     from fastgpu.results import Results
 
 __all__ = ["data_of", "evaluate", "predict"]
@@ -53,9 +55,15 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
         click.echo(f"{name:<{width}}  {value:.4f}")
 
 
+def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """`"cuda, cpu"` -> its words."""
+    return None if value is None else [word.strip() for word in value.split(",") if word.strip()]
+
+
 @click.command(
     epilog="\b\nExamples:\n  fastgpu predict runs/resnet18-photos new/1.jpg new/2.jpg\n"
     "  fastgpu predict runs/resnet18-photos new/ --out results.csv\n  fastgpu predict runs/mlp-houses houses.csv\n"
+    "  fastgpu predict model.onnx new/ --out results.csv\n"
     "  fastgpu predict runs/text_bag-reviews 'good from end to end'\n"
     "  fastgpu predict runs/detector drive.mp4 --out boxes.mp4\n  fastgpu predict runs/voice 'hello' --out hello.wav"
 )
@@ -67,24 +75,25 @@ def evaluate(ctx: click.Context, **_: Any) -> None:
     help="File to write: a CSV, or a sound, mask or video where the task gives one. Default: a table in a terminal, else CSV on stdout.",
 )
 @options(WHERE)
+@click.option("--providers", callback=_words, help="Of an exported file: what computes: cpu, cuda, tensorrt, openvino, coreml. Default: cpu.")
+@click.option("--threads", type=int, help="Of an exported file: threads of one operation. Default: one a core.")
 @click.pass_context
 def predict(ctx: click.Context, **_: Any) -> None:
     """Print what MODEL says about ITEMS, in the order given.
 
-    MODEL is a run folder (its best weights) or a saved file. ITEMS are files or folders of pictures, of sound or of
-    sensor series; one film; texts in quotes or one file with a column of them; or one file of rows. Files of texts and
-    rows are CSV, TSV, Parquet or JSON Lines. Columns p_<class> hold the probabilities.
+    MODEL is a run folder (its best weights), a saved file, or an exported .onnx file, which needs no torch. ITEMS are
+    files or folders of pictures, of sound or of sensor series; one film; texts in quotes or one file with a column of
+    them; or one file of rows. Files of texts and rows are CSV, TSV, Parquet or JSON Lines. Columns p_<class> hold the
+    probabilities.
     """
     changes = given(ctx)
     model, items, out = changes.pop("model"), changes.pop("items"), changes.pop("out", None)
     if out is not None and not Path(out).resolve().parent.is_dir():
         raise ArgumentError(f"--out must be in a folder that is there. {out} is not. Make the folder, or choose another.")
 
-    from fastgpu.learner import Learner
-
-    learn = Learner.load(model, **changes, verbose=False)
-    names, asked = learn.data.input.from_shell(items)
-    results = learn.predict(asked)
+    opened, reader = _opened(model, changes)
+    names, asked = reader.from_shell(items)
+    results = opened.predict(asked)
     if out is not None and Path(out).suffix != ".csv":
         for file in results.save(out):
             click.echo(file)
@@ -100,6 +109,25 @@ def predict(ctx: click.Context, **_: Any) -> None:
         _show(frame)
     else:
         click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
+
+
+def _opened(model: str, changes: dict[str, Any]) -> tuple[Predictor | Learner, Reader]:
+    """What predicts, and what reads its items; of an exported file without torch."""
+    exported = Path(model).suffix == ".onnx"
+    wrong = [name for name in changes if (name in ("providers", "threads")) is not exported]
+    if wrong:
+        right = "--providers and --threads" if exported else "--devices and --precision"
+        what = "An exported file" if exported else "A run folder or saved file"
+        raise ArgumentError(f"{what} takes {right}. --{wrong[0]} came. Leave it out.")
+    if exported:
+        from fastgpu.predictor import Predictor
+
+        predictor = Predictor.load(model, **changes)
+        return predictor, predictor.reader
+    from fastgpu.learner import Learner
+
+    learn = Learner.load(model, **changes, verbose=False)
+    return learn, learn.data.input
 
 
 def data_of(learn: Learner) -> str:

@@ -1,6 +1,6 @@
-"""Options of a command, made from the Learner's own signature and docstring.
+"""Options of a command, made from the signature and docstring of the Learner, or of a callback.
 
-The source of `learner.py` is parsed, not imported: `--help` then needs no torch, and no keyword is listed twice.
+The source is parsed, not imported: `--help` then needs no torch, and no keyword is listed twice.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ class Keyword:
 
 
 @functools.cache
-def keywords(method: str) -> dict[str, Keyword]:
-    """Keywords of a method of the Learner that have a default, by name.
+def keywords(method: str, file: str = "learner.py", kind: str = "Learner") -> dict[str, Keyword]:
+    """Keywords of a method of a class that have a default, by name.
 
     Args:
         method: `"__init__"` or `"fit"`.
+        file: where the class is, below the package's folder.
+        kind: the class.
     """
-    tree = ast.parse((Path(fastgpu.__file__).parent / "learner.py").read_text(encoding="utf-8"))
-    learner = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Learner")
+    tree = ast.parse((Path(fastgpu.__file__).parent / file).read_text(encoding="utf-8"))
+    learner = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind)
     function = next(node for node in learner.body if isinstance(node, ast.FunctionDef) and node.name == method)
     words = _arguments(ast.get_docstring(learner if method == "__init__" else function) or "")
     arguments = function.args

@@ -22,6 +22,7 @@ class InputRange(nn.Module):
     Attributes:
         observing: whether batches widen the range.
         simulating: whether values are rounded.
+        widest: whether the range takes in all that it sees; else it follows, as weights change while training.
 
     Example:
         >>> seen = InputRange()
@@ -39,7 +40,7 @@ class InputRange(nn.Module):
     def __init__(self, *, symmetric: bool = False) -> None:
         super().__init__()
         self.symmetric = symmetric
-        self.observing, self.simulating = True, True
+        self.observing, self.simulating, self.widest = True, True, False
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -54,10 +55,13 @@ class InputRange(nn.Module):
         # 0 is always on the grid: padding is made of it.
         low, high = (value.float() for value in torch.aminmax(x.detach()))
         low, high = low.clamp_max(0.0), high.clamp_min(0.0)
-        # The first batch is copied; without asking the device which it is.
-        share = torch.where(self.batches == 0, 1.0, MOMENTUM)
-        self.low.lerp_(low.to(self.low.dtype), share.to(self.low.dtype))
-        self.high.lerp_(high.to(self.high.dtype), share.to(self.high.dtype))
+        low, high = low.to(self.low.dtype), high.to(self.high.dtype)
+        if self.widest:
+            low, high = torch.minimum(low, self.low), torch.maximum(high, self.high)
+        # The first batch is copied, without asking the device which it is.
+        share = torch.where((self.batches == 0) | self.widest, 1.0, MOMENTUM).to(low.dtype)
+        self.low.lerp_(low, share)
+        self.high.lerp_(high, share)
         self.batches += 1
 
     def _rounded(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ the ranges can make it real.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import Any
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from fastgpu.compress.input_range import InputRange
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
-from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 
-__all__ = ["TARGETS", "finalize", "input_ranges", "match_layers", "prepare", "quantizable", "quantized_layers", "settle"]
+__all__ = ["TARGETS", "calibrate", "finalize", "input_ranges", "match_layers", "prepare", "quantizable", "quantized_layers", "settle"]
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -97,6 +97,32 @@ def settle(net: nn.Module, *, observing: bool, simulating: bool) -> None:
     for layer in quantized_layers(net).values():
         layer.input_range.settle(observing=observing, simulating=simulating)  # type: ignore[union-attr, operator]
         layer.rounds_weights = simulating  # type: ignore[assignment]
+
+
+def calibrate(net: nn.Module, run: Callable[[], Any]) -> None:
+    """Take the ranges of a prepared network's inputs from trained weights, without training: the widest that were seen.
+
+    Args:
+        net: the prepared network; ranges that it has are forgotten.
+        run: calls the network on items like those of training, some hundred of them.
+
+    Raises:
+        DataError: a layer got nothing but zeros, or the network was not called.
+    """
+    ranges: Any = [layer.input_range for layer in quantized_layers(net).values()]
+    for each in ranges:
+        each.widest = True
+        for buffer in (each.low, each.high, each.batches):
+            buffer.zero_()
+    settle(net, observing=True, simulating=False)
+    try:
+        run()
+    finally:
+        settle(net, observing=False, simulating=True)
+        for each in ranges:
+            each.widest = False
+    if not any(float(each.high - each.low) > 0 for each in ranges):
+        raise DataError("Calibration needs items that differ. Nothing but zeros reached the layers. Give data like those of training.")
 
 
 def input_ranges(net: nn.Module) -> dict[str, tuple[float, float]]:

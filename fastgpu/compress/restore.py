@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from fastgpu.compress.quantize import finalize, prepare, quantized_layers, settle
+from fastgpu.compress.reshape import fit_to
 
 __all__ = ["load_weights", "take_form"]
 
@@ -14,7 +15,8 @@ GRID = "weight_grid"
 
 
 def take_form(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a network the form that weights were saved in, in place: which layers are quantized, and how."""
+    """Give a network the form that weights were saved in, in place: how wide its layers are, which are quantized, and how."""
+    fit_to(net, weights)
     known = {name for name, _ in net.named_modules()}
     grids = {key[: -len(GRID)].rstrip('.'): weights[key].tolist() for key in weights if key.split(".")[-1] == GRID}
     present = {name: layer.weight_grid.tolist() for name, layer in quantized_layers(net).items()}  # type: ignore[operator, union-attr]

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns"]
+from fastgpu.reading.encoded import Encoded, Ragged, Stacked
+
+__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns", "columns_of", "writable"]
 
 LONG = 1000
 """Steps of a sequence from which on a slice a row costs less than an index for each step."""
@@ -37,6 +40,10 @@ class Columns(ABC):
     @abstractmethod
     def gather(self, index: Tensor) -> dict[str, Any]:
         """The items at `index` `(b,)` int64, as a batch: each value a tensor `(b, ...)`, or a list of `b` plain values."""
+
+    def origins(self) -> dict[str, list[Any]]:
+        """What else a row of `predict` says of its item, as columns of the results: the run that a window is cut from; nothing by default."""
+        return {}
 
 
 class TensorColumns(Columns):
@@ -155,3 +162,43 @@ class LazyColumns(Columns):
     def gather(self, index: Tensor) -> dict[str, Any]:
         samples = list(self._pool.map(self._read, index.tolist()))
         return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+
+
+class _EncodedColumns(Columns):
+    """Items that a reader reads when they are asked for."""
+
+    in_memory = False
+
+    def __init__(self, encoded: Encoded) -> None:
+        self._encoded, self.item_bytes = encoded, encoded.item_bytes
+        self.lengths = None if encoded.lengths is None else torch.from_numpy(encoded.lengths)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        return _tensors(self._encoded.gather(index.numpy()))
+
+    def origins(self) -> dict[str, list[Any]]:
+        return self._encoded.origins()
+
+
+def columns_of(encoded: Encoded) -> Columns:
+    """What a reader gave, as tensors that share its memory."""
+    if isinstance(encoded, Stacked):
+        columns = TensorColumns(_tensors(encoded.columns))
+        columns.notes = encoded.notes
+        return columns
+    if isinstance(encoded, Ragged):
+        flat, lengths = torch.from_numpy(encoded.sequences), torch.from_numpy(encoded.lengths)
+        return RaggedColumns(flat, lengths, key=encoded.key, pad=encoded.pad)
+    return _EncodedColumns(encoded)
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """An array that torch can share: in order, and writable, which one that PIL gave is not; a copy only where it must be."""
+    return np.require(array, requirements=("C", "W"))
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(writable(array)) for name, array in arrays.items()}

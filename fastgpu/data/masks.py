@@ -12,14 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastgpu.answers.pixels import IGNORED
 from fastgpu.data.columns import Columns, JoinedColumns, LazyColumns, TensorColumns
 from fastgpu.data.instance_masks import filled
 from fastgpu.errors import DataError
 
 __all__ = ["IGNORED", "MaskFile", "Polygons", "class_numbers", "encode_masks", "pixels_of", "read_mask", "renumbered"]
-
-IGNORED = 255
-"""Class number of pixels that count neither in the loss nor in metrics."""
 
 MEMORY_BUDGET = 2**30  # as for pictures: more are read again each epoch
 THREADS = 4

@@ -33,6 +33,7 @@ class Source:
         manifest: what the file says of itself, see `fastgpu.export.manifest`.
         weights: the network's state dict.
         facts: what rebuilds the learner, plain data.
+        model: the graph as ONNX where it is made already, with whole numbers; None: it is to be made.
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class Source:
     manifest: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     facts: Mapping[str, Any]
+    model: Any = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Format:
         companions: suffixes of further files that belong to one of this format, in place of its own.
         rebuilds: whether the file has weights alone, so that `load` builds the network by its name in the zoo.
         tolerance: largest difference from the learner's outputs that counts as the same, as a share of the largest value.
+        int8: whether it holds whole numbers, by way of ONNX (`Source.model`).
     """
 
     suffix: str
@@ -65,6 +68,7 @@ class Format:
     companions: tuple[str, ...] = ()
     rebuilds: bool = False
     tolerance: float = 1e-3
+    int8: bool = False
 
 
 FORMATS: Registry[Format] = Registry("export format", "fastgpu.export")

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastgpu.errors import ExportError, RunFolderError
+from fastgpu.errors import CheckpointError, ExportError, RunFolderError
 
-__all__ = ["FORMAT", "KEY", "digest", "header", "is_whole", "sealed", "write_atomically"]
+__all__ = ["FORMAT", "KEY", "digest", "header", "is_whole", "read_manifest", "sealed", "write_atomically"]
 
 FORMAT = 1
 """Version of the manifest; a reader refuses a newer one."""
@@ -60,6 +60,36 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether a file is, to the byte, the one that was sealed."""
     named, found = digest(Path(path).read_bytes())
     return named == found
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of an exported file, once the file is seen to be whole.
+
+    Raises:
+        CheckpointError: there is no such file, it is no export of FastGPU, is damaged, or of a newer format.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"An exported model is a file. {path} cannot be read: {error.strerror}. Check the path.") from None
+    at = content.rfind(MARKER)
+    if at < 0:
+        raise CheckpointError(f"A Predictor opens what learn.export wrote. {path} is no such file, or is broken off. Export the model again.")
+    try:
+        # JSON is ASCII; whatever bytes follow it are not looked at.
+        manifest, _ = json.JSONDecoder().raw_decode(content[at:].decode("latin-1"))
+        newer = manifest["format"] > FORMAT
+    except (ValueError, TypeError, KeyError):
+        newer, manifest = False, {}
+    if newer:
+        raise CheckpointError(
+            f"This FastGPU reads exports of format {FORMAT}. {path} has {manifest['format']}, written by FastGPU "
+            f"{manifest.get(KEY, '?')}. Upgrade: pip install -U fastgpu"
+        )
+    named, found = digest(content)
+    if not manifest or named != found:
+        raise CheckpointError(f"An exported file must be whole. {path} is damaged: its digest is another. Copy or export it again.")
+    return manifest
 
 
 def write_atomically(content: bytes, path: Path) -> None:

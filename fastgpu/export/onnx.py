@@ -106,7 +106,12 @@ def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
 
 def write(source: Source, path: Path) -> None:
     """Write a source as one ONNX file."""
-    finish(to_onnx(source.graph, source.example, source.lengths), {**source.manifest, "opset": OPSET}, path)
+    finish(model_of(source), {**source.manifest, "opset": OPSET}, path)
+
+
+def model_of(source: Source) -> ModelProto:
+    """A source's graph as ONNX."""
+    return to_onnx(source.graph, source.example, source.lengths) if source.model is None else source.model
 
 
 def load(path: Path, threads: int) -> Run:
@@ -120,4 +125,4 @@ def load(path: Path, threads: int) -> Run:
     return lambda x: dict(zip(names, session.run(names, dict(x))))
 
 
-FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime")))
+FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime"), int8=True))

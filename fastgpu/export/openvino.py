@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header
-from fastgpu.export.onnx import finish, to_onnx
+from fastgpu.export.onnx import finish, model_of
 from fastgpu.optional import require
 
 __all__ = ["load", "write"]
@@ -18,7 +18,7 @@ def write(source: Source, path: Path) -> None:
     openvino = require("openvino", need="Export to OpenVINO")
     with tempfile.TemporaryDirectory() as folder:
         between = Path(folder) / "model.onnx"
-        finish(to_onnx(source.graph, source.example, source.lengths), source.manifest, between)
+        finish(model_of(source), source.manifest, between)
         model = openvino.convert_model(between)
     model.set_rt_info(header(source.manifest), [KEY])
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -35,5 +35,5 @@ def load(path: Path, threads: int) -> Run:
 
 
 FORMATS.register("openvino")(
-    Format(suffix=".xml", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "openvino"), companions=(".bin",))
+    Format(suffix=".xml", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "openvino"), companions=(".bin",), int8=True)
 )

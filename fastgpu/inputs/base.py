@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from fastgpu.errors import ArgumentError
+from fastgpu.reading.base import Reader, tuples
 from fastgpu.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,15 +42,12 @@ class Preparation(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Input(ABC):
+class Input(Reader):
     """An input kind, fitted to the training data: everything that turns raw items into what a network takes.
 
-    Fields are plain data (numbers, strings, tuples, dicts), so that an input is saved as JSON with the model.
+    Fields are plain data (numbers, strings, tuples, dicts), so that an input is saved as JSON with the model. What reads the
+    items without torch can stand in a `Reader` of its own, from which the input derives too: the `Predictor` then reads them.
     """
-
-    kind: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]]
-    """Keys of a batch's `x`, in the order in which a plain network is called with them."""
 
     options: ClassVar[tuple[str, ...]] = ()
     """Settings of the learner that `fit` takes beside the items."""
@@ -81,18 +78,6 @@ class Input(ABC):
         """
 
     @abstractmethod
-    def as_items(self, given: Any) -> Any:
-        """What a user handed to `predict` (one item or many, files, arrays, strings) -> items for `encode`."""
-
-    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
-        """What stands on a command line -> a name for each item, and the items as `as_items` gives them.
-
-        Raises:
-            ArgumentError: a shell cannot give such items.
-        """
-        raise ArgumentError("A shell cannot give the items that this model takes. Use predict in Python.")
-
-    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What a builder of the zoo needs to know, for example `{"channels": 1, "size": (8, 8)}`."""
 
@@ -103,14 +88,6 @@ class Input(ABC):
     @abstractmethod
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         """Draw one item into matplotlib `axes`, as the network sees it."""
-
-    def origins(self, columns: Columns) -> dict[str, list[Any]]:
-        """What else a row of `predict` says of its item, as columns of the results: the run that a window is cut from; nothing by default."""
-        return {}
-
-    def pictures(self, items: Any) -> Callable[[int], Any] | None:
-        """Number of an item -> the item as it came, as a PIL picture of mode RGB to paint on; None where items are no pictures."""
-        return None
 
     def completed(self, splits: Sequence[Columns]) -> Input:
         """This input with what it keeps of the items of all splits, once they are encoded; itself by default."""
@@ -131,11 +108,4 @@ class Input(ABC):
     @staticmethod
     def from_dict(saved: Mapping[str, Any]) -> Input:
         """The input that `to_dict` gave; lists become tuples again."""
-        values = {k: _tuples(v) for k, v in saved.items() if k != "kind"}
-        return INPUTS[saved["kind"]](**values)
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_tuples(v) for v in value)
-    return value
+        return INPUTS[saved["kind"]](**{k: tuples(v) for k, v in saved.items() if k != "kind"})

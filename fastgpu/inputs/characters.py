@@ -14,11 +14,14 @@ import torch
 from fastgpu.data.columns import Columns, RaggedColumns
 from fastgpu.errors import BadItemError, DataError
 from fastgpu.inputs.base import INPUTS, Input
-from fastgpu.inputs.shell import texts_of
+from fastgpu.reading.shell import texts_of
 
 __all__ = ["CharacterInput"]
 
 PAD, UNKNOWN, FIRST = 0, 1, 2
+
+LONGEST = 200
+"""Characters of a text that can be spoken however short those of training were."""
 
 
 @INPUTS.register("characters")
@@ -31,6 +34,7 @@ class CharacterInput(Input):
 
     Args:
         characters: the characters of the training texts, sorted.
+        longest: most characters of a text that is spoken: four times as many as the longest of training has, at least 200.
 
     Example:
         >>> CharacterInput.fit(["Aha!"]).encode(["ha"]).gather(torch.tensor([0]))["input_ids"].tolist()
@@ -41,14 +45,16 @@ class CharacterInput(Input):
     keys: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
 
     characters: tuple[str, ...]
+    longest: int = LONGEST
 
     @classmethod
     def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> CharacterInput:
         """Collect the characters of the training texts `(n,)`; `size` is unused."""
-        characters = sorted(set("".join(map(_plain, items))))
+        texts = list(map(_plain, items))
+        characters = sorted(set("".join(texts)))
         if not characters:
             raise DataError(f"Texts must hold characters. None of the {len(items)} items does. Check the text column.")
-        return cls(characters=tuple(characters))
+        return cls(characters=tuple(characters), longest=max(LONGEST, 4 * max(map(len, texts))))
 
     def encode(self, items: Any) -> Columns:
         texts = [_plain(item) for item in items]
@@ -66,6 +72,11 @@ class CharacterInput(Input):
         if wrong is not None:
             raise DataError(f"Texts to speak are strings. {type(wrong).__name__} came. Give a string or a list of strings.")
         for text in texts:
+            if len(_plain(text)) > self.longest:
+                raise DataError(
+                    f"A text to speak has at most {self.longest} characters here, four times the longest of training. One of {len(_plain(text)):,} "
+                    "came. Part it at its sentences."
+                )
             strange = sorted(set(_plain(text)) - set(self.characters))
             if strange:
                 raise DataError(

@@ -17,8 +17,8 @@ from fastgpu.inputs.interactions_columns import InteractionColumns, pack, unpack
 from fastgpu.inputs.interactions_preparation import Catalogue
 from fastgpu.inputs.interactions_rows import Interactions, as_ids, as_times, find_columns
 from fastgpu.inputs.interactions_sides import Sides
-from fastgpu.inputs.shell import rows_of
-from fastgpu.inputs.table_columns import as_frame
+from fastgpu.reading.shell import rows_of
+from fastgpu.reading.table_columns import as_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgpu.errors import DataError, UnknownNameError, nearest
-from fastgpu.inputs.table_columns import as_strings
+from fastgpu.reading.table_columns import as_strings
 
 if TYPE_CHECKING:
     from pandas import DataFrame

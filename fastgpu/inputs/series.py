@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +12,10 @@ from torch import Tensor
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.series_items import Run, SeriesItems, SeriesLayout, WindowColumns
-from fastgpu.inputs.series_runs import Repairs, run_of_array, runs_of_frame
-from fastgpu.inputs.table_files import is_table, read_table
-from fastgpu.inputs.ts_files import read_ts
+from fastgpu.reading.series import SeriesReader, short
+from fastgpu.reading.series_items import Run, SeriesItems, Windows
 
-__all__ = ["SeriesInput", "constant_channels"]
+__all__ = ["SeriesInput", "WindowColumns", "constant_channels"]
 
 CLIP = 8.0
 """Scaled values are cut at plus and minus this: a sensor that hardly moved in training may move later."""
@@ -33,43 +28,27 @@ _MEASURED_ON = 200_000
 
 @INPUTS.register("series")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SeriesInput(Input):
+class SeriesInput(SeriesReader, Input):
     """Series as `series` `(b, steps, channels)` float, a window or a whole run each.
 
     Each channel is scaled by `(value - centre) / scale` and cut at +-8. Where a channel has no value, and behind the end of a
     run that is shorter than others, stands 0, the centre.
 
     Args:
-        channels: names of the sensors.
-        length: steps that an item has.
+        channels: as length, window, stride, unit, time and double of a `SeriesReader`.
         centre: median of each channel over the training runs.
         scale: standard deviation likewise, with the outermost 0.5 % of the values at either end drawn in; 1 for a channel that is constant.
-        window: steps of a window; None where each run is an item.
-        stride: steps from one window to the next; None: the window.
-        unit: column that names the run in a table, `""` where a table is one run.
-        time: column of time in a table, `""` where there is none.
-        double: whether values are stored as float64, since float32 has too few digits for the small changes of a large value.
 
     Example:
-        >>> from fastgpu.inputs.series_items import SeriesItems
+        >>> from fastgpu.reading.series_items import SeriesLayout
         >>> runs = [Run(name="a", values=np.array([[1.0], [2.0], [3.0], [9.0]]))]
         >>> series = SeriesInput.fit(SeriesItems(runs, SeriesLayout(channels=("x",)), window=2))
         >>> series.encode(series.as_items(np.array([[1.0], [2.0]]))).gather(torch.tensor([0]))["series"].shape
         torch.Size([1, 2, 1])
     """
 
-    kind: ClassVar[str] = "series"
-    keys: ClassVar[tuple[str, ...]] = ("series",)
-
-    channels: tuple[str, ...]
-    length: int
     centre: tuple[float, ...]
     scale: tuple[float, ...]
-    window: int | None = None
-    stride: int | None = None
-    unit: str = ""
-    time: str = ""
-    double: bool = False
 
     @classmethod
     def fit(cls, items: SeriesItems, *, size: tuple[int, int] | None = None) -> SeriesInput:
@@ -104,105 +83,14 @@ class SeriesInput(Input):
         Raises:
             DataError: the items have other channels.
         """
-        return WindowColumns(self._in_order(items), self.length, np.float64 if self.double else np.float32)
-
-    def _in_order(self, items: SeriesItems) -> SeriesItems:
-        came = items.layout.channels
-        unnamed = [tuple(map(str, range(len(names)))) == names for names in (came, self.channels)]
-        if any(unnamed):  # channels of arrays have no names: they stand in order
-            if len(came) != len(self.channels):
-                raise self._other_channels("Series", came)
-            return items
-        lacking = [name for name in self.channels if name not in came]
-        if lacking:
-            there = f"{', '.join(map(repr, lacking[:5]))} is missing; there are: {_short(came)}"
-            raise DataError(f"A series has the channels of training here: {_short(self.channels)}. {there}. Rename or add them.")
-        return items if came == self.channels else items.with_channels(self.channels)
-
-    def as_items(self, given: Any) -> SeriesItems:
-        """One run or several -> windows as they were cut in training; a run longer than an item gives several.
-
-        Args:
-            given: an array `(steps, channels)` (for one channel also `(steps,)`), an array `(n, steps, channels)`, a DataFrame or
-                file with the columns of the training data, a folder of files, or a list of these.
-
-        Raises:
-            DataError: a run has other channels, or is shorter than the window.
-            BadItemError: a value is infinite, or a time comes twice.
-        """
-        if isinstance(given, SeriesItems):
-            return given
-        runs = self._runs(given, "0")
-        short = [run for run in runs if len(run) < (self.window or 1)]
-        if short or not runs:
-            came = f"{short[0].name} has {len(short[0])}" if short else "No run came"
-            raise DataError(f"A run has at least {self.window or 1} steps, those of a window. {came}. Give longer ones.")
-        layout = SeriesLayout(channels=self.channels, unit=self.unit, time=self.time)
-        if self.window is None and all(len(run) <= self.length for run in runs):
-            return SeriesItems(runs, layout)
-        # A run that is shorter than an item is one item, filled up.
-        cut = [SeriesItems([run], layout, window=min(self.length, len(run)), stride=self.stride) for run in runs]
-        return SeriesItems(
-            runs,
-            layout,
-            window=self.window,
-            stride=self.stride,
-            run=np.repeat(np.arange(len(runs)), [len(each) for each in cut]),
-            start=np.concatenate([each.start for each in cut]),
-        )
-
-    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
-        return given, self.as_items(list(given))
-
-    def _runs(self, given: Any, name: str) -> list[Run]:
-        layout, repairs = SeriesLayout(channels=self.channels, unit=self.unit, time=self.time), Repairs()
-        if isinstance(given, (str, os.PathLike)):
-            path = Path(given).expanduser()
-            if path.is_dir():
-                files = sorted(f for f in path.iterdir() if is_table(f.name) or f.suffix == ".ts")
-                return [run for file in files for run in self._runs(file, file.name)]
-            if not path.is_file():
-                raise DataError(f"A series comes as a file or an array. There is no file {path}. Check the path.")
-            if path.suffix != ".ts":
-                return runs_of_frame(read_table(path, []), layout, path.name, repairs)
-            return [self._array(each, f"{path.name} {i}", repairs) for i, each in enumerate(read_ts(path)[0])]
-        if hasattr(given, "iloc") and getattr(given, "ndim", 0) == 2:
-            return runs_of_frame(given, layout, name, repairs)
-        if isinstance(given, (list, tuple)) and given and (isinstance(given[0], (str, os.PathLike)) or hasattr(given[0], "shape")):
-            return [run for i, each in enumerate(given) for run in self._runs(each, str(i))]
-        values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
-        if values.ndim == 1 or (values.ndim == 2 and len(self.channels) == 1 and values.shape[1] != 1):
-            values = values[..., None]  # the one channel is understood
-        if values.ndim == 3:
-            return [self._array(each, str(i), repairs) for i, each in enumerate(values)]
-        return [self._array(values, name, repairs)]
-
-    def _array(self, values: np.ndarray, name: str, repairs: Repairs) -> Run:
-        if values.dtype.kind not in "biuf" or values.ndim != 2:
-            raise DataError(f"A run is numbers (steps, {len(self.channels)}). {values.dtype} of shape {values.shape} came. Convert it.")
-        if values.shape[1] != len(self.channels):
-            raise self._other_channels(f"Run {name}", tuple(range(values.shape[1])))
-        return run_of_array(values, self.channels, name, repairs)
-
-    def _other_channels(self, what: str, came: tuple[Any, ...]) -> DataError:
-        return DataError(
-            f"A series has {len(self.channels)} channels here: {_short(self.channels)}. {what} of {len(came)} came. "
-            "Give (steps, channels), time first."
-        )
-
-    def origins(self, columns: Columns) -> dict[str, list[Any]]:
-        """`runs`, the run of each item by name, and `starts`, the time or step at which it begins."""
-        if not isinstance(columns, WindowColumns):
-            return {}
-        items = columns.items
-        return {"runs": [items.runs[i].name for i in items.run.tolist()], "starts": items.begins()}
+        return WindowColumns(self.arrays(items))
 
     def facts(self) -> dict[str, Any]:
         return {"kind": self.kind, "channels": len(self.channels), "length": self.length}
 
     def describe(self) -> str:
         cut = "whole runs, up to" if self.window is None else "windows of"
-        return f"series of {len(self.channels)} channel{'s' if len(self.channels) > 1 else ''} ({_short(self.channels)}), {cut} {self.length} steps"
+        return f"series of {len(self.channels)} channel{'s' if len(self.channels) > 1 else ''} ({short(self.channels)}), {cut} {self.length} steps"
 
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         series = self.preparation()(columns.gather(torch.tensor([index])))["series"][0]
@@ -215,6 +103,32 @@ class SeriesInput(Input):
 
     def preparation(self) -> Preparation:
         return _Scale(self)
+
+
+class WindowColumns(Columns):
+    """Windows as tensors, cut when they are asked for.
+
+    Args:
+        windows: what is cut.
+
+    Attributes:
+        items: what was encoded.
+    """
+
+    def __init__(self, windows: Windows) -> None:
+        self.items = windows.items
+        self._values, self._starts = torch.from_numpy(windows.values), torch.from_numpy(windows.starts)
+        self._steps = torch.arange(windows.length)
+        self.item_bytes = windows.length * self._values.shape[1] * self._values.element_size()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def gather(self, index: Tensor) -> dict[str, Tensor]:
+        return {"series": self._values[self._starts[index][:, None] + self._steps]}
+
+    def origins(self) -> dict[str, list[Any]]:
+        return self.items.origins()
 
 
 class _Scale(Preparation):
@@ -263,7 +177,3 @@ def _scales(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # A constant channel has no spread but that of rounding.
         scale[i] = spread if spread > 1e-9 * abs(centre[i]) else 1.0
     return centre, scale
-
-
-def _short(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

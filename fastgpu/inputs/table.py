@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fastgpu.data.columns import Columns, TensorColumns
-from fastgpu.errors import DataError, nearest
+from fastgpu.data.columns import Columns, columns_of
+from fastgpu.errors import DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.shell import rows_of
-from fastgpu.inputs.table_columns import (
-    as_finite,
-    as_floats,
-    as_frame,
-    codes_of,
-    kind_of,
-    levels_of,
-    numbers_of,
-    row_type,
-    scales_of,
-)
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from fastgpu.reading.table import TableReader, short
+from fastgpu.reading.table_columns import as_finite, as_floats, as_frame, kind_of, levels_of, numbers_of, scales_of
 
 __all__ = ["TableInput"]
 
@@ -38,7 +23,7 @@ CLIP = 8.0
 
 @INPUTS.register("table")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TableInput(Input):
+class TableInput(TableReader, Input):
     """Rows as `numbers` `(b, k)` float and `categories` `(b, c)` int64 codes; a batch has those that exist.
 
     Numbers are standardised with the training data's mean and standard deviation and cut at +-8; a missing one becomes
@@ -46,15 +31,9 @@ class TableInput(Input):
     Strings, booleans and pandas categories are codes; 0 is a missing value or one that training did not have.
 
     Args:
-        columns: every column's name, in the order of the training table.
-        numbers: the columns that hold numbers or dates.
-        dates: those of `numbers` that hold dates.
-        categories: the columns that hold categories.
-        levels: the values of each of `categories` as strings, in the order of their codes from 1.
-        median: median of each of `numbers`.
-        mean: mean likewise, gaps filled with the median.
+        columns: as numbers, dates, categories, levels, median and gaps of a `TableReader`.
+        mean: mean of each of `numbers`, gaps filled with the median.
         std: standard deviation likewise; 1 for a column that is constant.
-        gaps: positions in `numbers` of the columns that had gaps in training.
 
     Example:
         >>> table = TableInput.fit(np.array([[1.0, 5.0], [3.0, 9.0]]))
@@ -62,18 +41,8 @@ class TableInput(Input):
         {'numbers': tensor([[-1.,  1.]])}
     """
 
-    kind: ClassVar[str] = "table"
-    keys: ClassVar[tuple[str, ...]] = ("numbers", "categories")
-
-    columns: tuple[str, ...]
-    numbers: tuple[str, ...]
-    dates: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    levels: tuple[tuple[str, ...], ...] = ()
-    median: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    gaps: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, items: Any, *, size: tuple[int, int] | None = None) -> TableInput:
@@ -109,78 +78,7 @@ class TableInput(Input):
         )
 
     def encode(self, items: Any) -> Columns:
-        """Rows -> numbers as they are, gaps as NaN where the device fills them, and category codes.
-
-        Raises:
-            DataError: a column is missing, holds something else than in training, or a number is infinite.
-        """
-        tensors: dict[str, Tensor] = {}
-        notes: tuple[str, ...] = ()
-        if self.numbers:
-            if isinstance(items, np.ndarray) and self._is_array():
-                self._check_width(items)
-                numbers = as_finite(as_floats(items), self.numbers)
-            else:
-                numbers = numbers_of(self._complete(items), self.numbers, self.dates)
-            if not self.gaps and np.isnan(numbers).any():
-                # Columns without gaps in training cost the device nothing: what is missing now is filled here.
-                numbers = np.where(np.isnan(numbers), np.array(self.median, numbers.dtype), numbers)
-            tensors["numbers"] = torch.from_numpy(np.require(numbers, requirements=("C", "W")))
-        if self.categories:
-            frame = self._complete(items)
-            codes = [codes_of(frame[name], levels) for name, levels in zip(self.categories, self.levels, strict=True)]
-            tensors["categories"] = torch.from_numpy(np.stack(codes, 1))
-            notes = tuple(note for name, own in zip(self.categories, codes, strict=True) if (note := _unknown(frame[name], own)))
-        columns = TensorColumns(tensors)
-        columns.notes = notes
-        return columns
-
-    def as_items(self, given: Any) -> Any:
-        """A dict, a 1-D array (one row); a list of dicts, a dict of lists, a 2-D array, a DataFrame, a file (many) -> rows."""
-        if isinstance(given, (str, os.PathLike)):
-            given = rows_of([os.fspath(given)])
-        if isinstance(given, dict):
-            return self._complete(as_frame(given))
-        if hasattr(given, "iloc"):
-            # A Series is one row.
-            return self._complete(as_frame(given) if given.ndim == 2 else as_frame(given.to_frame().T.infer_objects()))
-        if isinstance(given, (list, tuple)) and given and isinstance(given[0], dict):
-            return self._complete(as_frame(list(given)))
-        rows = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=row_type(given))
-        rows = rows[None] if rows.ndim == 1 else rows
-        self._check_width(rows)
-        return rows if rows.dtype.kind in "biuf" and self._is_array() else self._named(rows)
-
-    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
-        frame = rows_of(given)
-        return range(len(frame)), self.as_items(frame)
-
-    def _is_array(self) -> bool:
-        """Whether rows can stay an array of numbers."""
-        return not self.categories and not self.dates
-
-    def _named(self, rows: np.ndarray) -> DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(rows, columns=list(self.columns)).infer_objects()
-
-    def _check_width(self, rows: np.ndarray) -> None:
-        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
-            raise DataError(
-                f"A row has {len(self.columns)} values here: {_short(self.columns)}. Rows of shape {rows.shape[1:]} came."
-            )
-
-    def _complete(self, items: Any) -> DataFrame:
-        if isinstance(items, np.ndarray):
-            self._check_width(items)
-            return self._named(items)
-        frame = items.rename(columns=str)
-        for name in self.columns:
-            if name not in frame.columns:
-                near = nearest(name, map(str, frame.columns))
-                advice = f"Is it {' or '.join(repr(n) for n in near)}?" if near else f"There are: {_short(tuple(frame.columns))}."
-                raise DataError(f"The table must have the columns of the training data. {name!r} is missing. {advice}")
-        return frame
+        return columns_of(self.arrays(items))
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -194,7 +92,7 @@ class TableInput(Input):
         if self.gaps:
             parts[0] += f" ({len(self.gaps)} with gaps)"
         if self.categories:
-            parts.append(f"{len(self.categories)} categories ({_short(tuple(len(v) for v in self.levels))} values)")
+            parts.append(f"{len(self.categories)} categories ({short(tuple(len(v) for v in self.levels))} values)")
         return "rows of " + " and ".join(parts)
 
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
@@ -240,16 +138,3 @@ class _Standardize(Preparation):
         missing = scaled.isnan()
         scaled = torch.where(missing, self.filling, scaled).clamp_(-CLIP, CLIP)
         return {**x, "numbers": torch.cat((scaled, missing.index_select(1, self.gaps).to(scaled.dtype)), 1)}
-
-
-def _unknown(column: Any, codes: np.ndarray) -> str:
-    """How many cells hold a value that has no code, `""` where none does."""
-    unknown = (codes == 0) & column.notna().to_numpy()
-    if not unknown.any():
-        return ""
-    some = ", ".join(map(repr, map(str, column[unknown].unique()[:3])))
-    return f"{unknown.sum():,} of {len(codes):,} rows have a value in {column.name!r} that was not learnt ({some}), taken as missing"
-
-
-def _short(names: tuple[Any, ...]) -> str:
-    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")

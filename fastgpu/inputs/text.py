@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastgpu.data.columns import Columns, RaggedColumns
-from fastgpu.errors import BadItemError, DataError
+from fastgpu.data.columns import Columns, columns_of
+from fastgpu.errors import DataError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
-from fastgpu.inputs.shell import texts_in, texts_of
-from fastgpu.inputs.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
+from fastgpu.reading.text import TextReader
+from fastgpu.reading.tokenizer import BEGIN, END, PAD, UNKNOWN, given, loaded, number_of, spread, train, wraps
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -36,7 +35,6 @@ HIDDEN = 0.3
 
 _TRAINED_ON = 100_000
 _MEASURED_ON = 20_000
-_AT_ONCE = 10_000
 
 
 class TextPreparation(Preparation):
@@ -75,15 +73,12 @@ class TextPreparation(Preparation):
 
 @INPUTS.register("text")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TextInput(Input):
+class TextInput(TextReader, Input):
     """Texts as token numbers: `input_ids` `(b, longest)` int64 and `attention_mask`, bool, True on tokens.
 
     Args:
-        tokenizer: JSON of a `tokenizers.Tokenizer`.
-        max_length: tokens after which a text is cut.
+        tokenizer: as max_length, pad and unknown of a `TextReader`.
         vocabulary: how many token numbers there are.
-        pad: number that fills up short texts.
-        unknown: number that stands for a text without any token.
         first: number of the token before each text, where the network asks for one.
         last: number of the token after each text, likewise.
 
@@ -93,15 +88,9 @@ class TextInput(Input):
         torch.Size([1, 2])
     """
 
-    kind: ClassVar[str] = "text"
-    keys: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     options: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
-    tokenizer: str
-    max_length: int
     vocabulary: int
-    pad: int = 0
-    unknown: int = 1
     first: int | None = None
     last: int | None = None
 
@@ -150,48 +139,12 @@ class TextInput(Input):
             unknown=number_of(chosen, UNKNOWN) or 0,
         )
         sample = spread(texts, _MEASURED_ON)
-        lengths = np.fromiter(map(len, fitted._tokens(sample)), np.int64, len(sample))
+        lengths = np.fromiter(map(len, fitted.tokens(sample)), np.int64, len(sample))
         share = 0.99 if also is None else 1.0
         return dataclasses.replace(fitted, max_length=max(1, int(np.ceil(np.quantile(lengths, share)))))
 
     def encode(self, items: Any) -> Columns:
-        """Texts `(n,)` -> their tokens; a missing text counts as an empty one.
-
-        Raises:
-            BadItemError: an item is not a string.
-        """
-        texts = _strings(items)
-        # A text without tokens still needs one, for a mean or an attention over nothing has no value.
-        tokens = [ids or [self.unknown] for ids in self._tokens(texts)]
-        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        flat = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
-        return RaggedColumns(torch.from_numpy(flat), torch.from_numpy(lengths), pad=self.pad)
-
-    def _tokens(self, texts: list[str]) -> Iterator[list[int]]:
-        tokenizer = loaded(self.tokenizer, self.max_length)
-        # In parts: an encoding holds much more than its numbers.
-        for start in range(0, len(texts), _AT_ONCE):
-            yield from (e.ids for e in tokenizer.encode_batch_fast(texts[start : start + _AT_ONCE]))
-
-    def as_items(self, given: Any) -> Any:
-        """A string, the path of a table with a column of texts, or a list, array, Series or DataFrame of strings -> `(n,)` strings."""
-        if isinstance(given, (str, os.PathLike)):
-            given = texts_of([os.fspath(given)])
-        if getattr(given, "ndim", 1) == 2:
-            if hasattr(given, "iloc"):
-                given = texts_in(given, "The DataFrame")
-            elif given.shape[1] == 1:
-                given = given[:, 0]
-        if not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
-            raise DataError(f"Texts must be a string or a list of strings. {_came(given)} came.")
-        listed = list(given)
-        items = np.empty(len(listed), dtype=object)
-        items[:] = listed
-        return items
-
-    def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
-        texts = texts_of(given)
-        return texts, self.as_items(texts)
+        return columns_of(self.arrays(items))
 
     def facts(self) -> dict[str, Any]:
         """Beside the sizes `"begin"` and `"end"`: tokens that a network may ask for around a text, None where there are none.
@@ -222,19 +175,3 @@ class TextInput(Input):
         # A dollar sign would start a formula.
         axes.text(0.0, 1.0, "\n".join(lines).replace("$", r"\$"), ha="left", va="top", fontsize=8, family="monospace")
         axes.set_axis_off()
-
-
-def _strings(items: Any) -> list[str]:
-    texts = list(items)
-    bad = [i for i, text in enumerate(texts) if not isinstance(text, str) and not _missing(text)]
-    if bad:
-        raise BadItemError(f"Texts must be strings. {_came(texts[bad[0]])} came as item {bad[0]} ({len(bad)} such).", bad)
-    return [text if isinstance(text, str) else "" for text in texts]
-
-
-def _missing(text: Any) -> bool:
-    return text is None or type(text).__name__ == "NAType" or (isinstance(text, float) and text != text)
-
-
-def _came(value: Any) -> str:
-    return f"{type(value).__name__} {str(value)[:40]!r}"

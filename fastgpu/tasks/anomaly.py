@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.scores import ScoreAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.data.masks import IGNORED, encode_masks
 from fastgpu.data.raw import Items
@@ -18,7 +19,6 @@ from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameErro
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import rows
-from fastgpu.tasks.pixels import in_original, overlay
 
 __all__ = ["NORMAL", "Anomaly"]
 
@@ -28,7 +28,7 @@ NORMAL = ("good", "healthy", "no fault", "no_fault", "nominal", "none", "normal"
 
 @TASKS.register("anomaly")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Anomaly(Task):
+class Anomaly(ScoreAnswers, Task):
     """A score an item, higher is more anomalous, learnt from normal items alone.
 
     The network gives `{"score": (b,)}`, and `"map"` `(b, h, w)` where it can tell the place; what it learns from is
@@ -51,7 +51,6 @@ class Anomaly(Task):
         [0, 1]
     """
 
-    name: ClassVar[str] = "anomaly"
     metric_names: ClassVar[tuple[str, ...]] = ("auroc", "threshold", "pixel_auroc", "f1", "precision", "recall")
     default_metrics: ClassVar[tuple[str, ...]] = ("auroc", "threshold")
     output: ClassVar[str] = "score"
@@ -150,30 +149,10 @@ class Anomaly(Task):
         threshold = _threshold(model)
         if threshold is not None:
             predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(predictions["scores"].shape[0])
-        if "maps" in predictions and "original_size" in x:
-            predictions["original_sizes"] = x["original_size"]
-        return predictions
+        return dict(self.complete(predictions, x))
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
         return self.predict(model, {name: value for name, value in x.items() if name != "original_size"})
-
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        """`scores` `(n,)`; `anomalous`, where a threshold is known; `maps`, in the pixels of the pictures as they came."""
-        scores, thresholds = predictions["scores"].numpy(), predictions.get("thresholds")
-        columns: dict[str, Any] = {"scores": scores}
-        if thresholds is not None and not thresholds.isnan().any():
-            columns["anomalous"] = (scores > thresholds.numpy()).tolist()
-            columns["thresholds"] = thresholds.numpy()
-        if "maps" in predictions:
-            sizes = predictions.get("original_sizes")
-            columns["maps"] = [
-                each.numpy() if sizes is None else in_original(each[None], sizes[i])[0].numpy() for i, each in enumerate(predictions["maps"])
-            ]
-        return columns
-
-    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Without the maps."""
-        return {name: column for name, column in columns.items() if name != "maps"}
 
     def metric(self, name: str) -> Any:
         from fastgpu.tasks.anomaly_metrics import Alarms, AreaUnderCurve, Threshold
@@ -208,17 +187,6 @@ class Anomaly(Task):
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"anomalous": (y["target"] != 0).tolist()}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        word = [] if "anomalous" not in columns else ["anomalous" if columns["anomalous"][index] else "normal"]
-        return " ".join(word + ([f"{columns['scores'][index]:.3g}"] if "scores" in columns else []))
-
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
-        if "maps" not in columns:
-            return
-        values, top = columns["maps"][index], 2 * float(columns.get("thresholds", columns["scores"])[index])
-        low = float(values.min())
-        overlay(axes, values, share=np.clip((values - low) / max(top - low, 1e-6), 0, 1) * 0.6)
 
     def describe(self) -> str:
         return f"anomaly, threshold at the {self.quantile:g} quantile of normal scores"

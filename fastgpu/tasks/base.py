@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.base import Answers
 from fastgpu.data.columns import Columns
 from fastgpu.data.raw import Items
 from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
@@ -27,10 +27,11 @@ OWNED = "network"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task(ABC):
+class Task(Answers):
     """A task, fitted to the training targets.
 
-    Fields are plain data, so that a task is saved as JSON with the model. The model contract:
+    Fields are plain data, so that a task is saved as JSON with the model. What turns predictions into columns without torch can
+    stand in `Answers` of its own, from which the task derives too: the `Predictor` then gives them. The model contract:
     `model(x: dict, y: dict | None) -> dict` with the same keys in training and evaluation, `"logits"` where a task of
     this package does not say otherwise; `"loss"` is there when the library owns the loss and `y` was given.
 
@@ -38,7 +39,6 @@ class Task(ABC):
     `decodes = True`, by its predictions (`predict` and `update`, in validation only, every `decode_every` epochs).
     """
 
-    name: ClassVar[str]
     loss_names: ClassVar[tuple[str, ...]] = (OWNED,)
     """Names of the losses that this task takes; the default stands first."""
     metric_names: ClassVar[tuple[str, ...]]
@@ -54,10 +54,6 @@ class Task(ABC):
     """Whether training needs targets; a task without learns from the items alone."""
     decodes: ClassVar[bool] = False
     """Whether metrics look at predictions, which may cost more than the forward pass."""
-    writes: ClassVar[bool] = False
-    """Whether a prediction is a file of its own: a sound, a mask."""
-    paints: ClassVar[bool] = False
-    """Whether a prediction can be painted over the picture that it belongs to."""
     options: ClassVar[tuple[str, ...]] = ()
     """Settings of the learner that `fit` takes beside the targets."""
     monitor: ClassVar[str]
@@ -123,11 +119,6 @@ class Task(ABC):
         """Name of the loss where the user names none."""
         return self.loss_names[0]
 
-    @property
-    def names(self) -> tuple[str | int, ...]:
-        """What the outputs stand for: classes, or names of targets (empty where they have none)."""
-        return ()
-
     def facts(self) -> dict[str, Any]:
         """What a builder of the zoo needs to know of the targets: `"task"`, `"outputs"`, and what a task adds."""
         return {"task": self.name, "outputs": self.outputs}
@@ -165,15 +156,6 @@ class Task(ABC):
         """Update metrics with what `in_graph` gave; those that cannot be told from it stay as they are."""
         if self.decodes:
             self.update(metrics, predictions, y)
-
-    @abstractmethod
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        """Predictions of `n` items, on the CPU -> named columns in plain Python or NumPy for `Results`."""
-
-    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What `columns` gave, as columns of a table: numbers and words; with `"item"`, the number of each row's item, where
-        an item has several rows or none."""
-        return columns
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         """The loss of that name for this task: a module called with `(logits, target)`."""
@@ -218,21 +200,6 @@ class Task(ABC):
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         """Encoded targets -> the same columns as `columns`, for drawing predictions beside the truth."""
-        raise NotImplementedError
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        """One prediction or truth as a short text over a drawing."""
-        raise NotImplementedError
-
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:  # noqa: B027
-        """Draw one prediction or truth over the drawn item: boxes, a mask; nothing by default."""
-
-    def paint(self, picture: Any, columns: Mapping[str, Any], index: int) -> Any:
-        """A PIL picture of mode RGB, as it came -> the same with one prediction over it; only with `paints`."""
-        raise NotImplementedError
-
-    def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """Write one prediction as a file; only with `writes`."""
         raise NotImplementedError
 
     def recommend(self, module: Any, input: Input, user: Any, k: int) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastgpu.answers.pixels import class_colours
 from fastgpu.inputs.image import frame_scale
 from fastgpu.optional import require
-from fastgpu.tasks.pixels import class_colours
 
 __all__ = ["box_sizes", "colours_of", "draw_boxes", "mean_average_precision", "original_boxes", "padded", "paint_boxes", "shown"]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.answers.classes import ClassAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
@@ -22,7 +23,7 @@ __all__ = ["Classification"]
 
 @TASKS.register("classification")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Classification(Task):
+class Classification(ClassAnswers, Task):
     """One class an item: the network gives `(b, classes)` logits, the target is `(b,)` int64 class numbers.
 
     Args:
@@ -34,14 +35,11 @@ class Classification(Task):
         (('cat', 'dog'), [1])
     """
 
-    name: ClassVar[str] = "classification"
     loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["classification"]
     metric_names: ClassVar[tuple[str, ...]] = metrics.names("classification")
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "accuracy"
-
-    classes: tuple[str | int, ...]
 
     @classmethod
     def fit(
@@ -79,10 +77,6 @@ class Classification(Task):
         return cls.fit(targets, classes=classes, target=target).classes
 
     @property
-    def names(self) -> tuple[str | int, ...]:
-        return self.classes
-
-    @property
     def outputs(self) -> int:
         return len(self.classes)
 
@@ -99,18 +93,8 @@ class Classification(Task):
         for metric in metrics.values():
             metric.update(predictions["probabilities"], y["target"])
 
-    def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {**self._labels(predictions["labels"]), "probabilities": predictions["probabilities"].numpy()}
-
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self._labels(y["target"])
-
-    def _labels(self, numbers: Tensor) -> dict[str, Any]:
-        return {"labels": [self.classes[i] for i in numbers.tolist()]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        label = str(columns["labels"][index])
-        return f"{label} {columns['probabilities'][index].max():.0%}" if "probabilities" in columns else label
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         return losses.create(self.name, name, self.outputs, class_weight=class_weight)

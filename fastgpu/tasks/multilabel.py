@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.answers.label_sets import LabelAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
@@ -23,7 +24,7 @@ __all__ = ["Multilabel"]
 
 @TASKS.register("multilabel")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Multilabel(Task):
+class Multilabel(LabelAnswers, Task):
     """Any number of labels an item: the network gives `(b, labels)` logits, the target is 0/1 `(b, labels)` float32.
 
     Args:
@@ -36,14 +37,12 @@ class Multilabel(Task):
         (('big', 'red'), [[1.0, 0.0]])
     """
 
-    name: ClassVar[str] = "multilabel"
     loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["multilabel"]
     metric_names: ClassVar[tuple[str, ...]] = metrics.names("multilabel")
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     stratify: ClassVar[bool] = True
     monitor: ClassVar[str] = "f1"
 
-    classes: tuple[str | int, ...]
     threshold: float = 0.5
 
     @classmethod
@@ -84,10 +83,6 @@ class Multilabel(Task):
         cls, targets: np.ndarray, classes: tuple[str | int, ...] | None, target: tuple[str, ...]
     ) -> tuple[str | int, ...]:
         return cls.fit(targets, classes=classes, target=target).classes
-
-    @property
-    def names(self) -> tuple[str | int, ...]:
-        return self.classes
 
     @property
     def outputs(self) -> int:
@@ -134,17 +129,8 @@ class Multilabel(Task):
         for metric in metrics.values():
             metric.update(predictions["probabilities"], y["target"].long())
 
-    def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {**self._labels(predictions["labels"]), "probabilities": predictions["probabilities"].numpy()}
-
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self._labels(y["target"] > 0.5)
-
-    def _labels(self, given: Tensor) -> dict[str, Any]:
-        return {"labels": [[c for c, has in zip(self.classes, row, strict=True) if has] for row in given.tolist()]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        return ", ".join(str(label) for label in columns["labels"][index]) or "no label"
 
     def metric_inputs(self, out: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         # Probabilities: torchmetrics takes a batch of logits that happen to lie in 0 to 1 for them.

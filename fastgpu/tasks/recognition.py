@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.spoken import BLANK, END, FIRST, SpokenAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
 from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
@@ -18,12 +18,10 @@ from fastgpu.tasks.base import TASKS, Task
 
 __all__ = ["Recognition"]
 
-BLANK, END, FIRST = 0, 1, 2
-
 
 @TASKS.register("recognition")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recognition(Task):
+class Recognition(SpokenAnswers, Task):
     """Characters in the order in which they are heard.
 
     The network owns the loss: CTC (Graves et al., 2006, https://doi.org/10.1145/1143844.1143891) or cross-entropy of the next
@@ -39,7 +37,6 @@ class Recognition(Task):
         (('a', 'h'), 4)
     """
 
-    name: ClassVar[str] = "recognition"
     kinds: ClassVar[tuple[str, ...]] = ("audio",)
     metric_names: ClassVar[tuple[str, ...]] = ("cer", "wer")
     default_metrics: ClassVar[tuple[str, ...]] = ("cer", "wer")
@@ -47,7 +44,6 @@ class Recognition(Task):
     decodes: ClassVar[bool] = True
     monitor: ClassVar[str] = "cer"
 
-    characters: tuple[str, ...]
     longest: int
 
     @classmethod
@@ -118,7 +114,7 @@ class Recognition(Task):
         return self._read(out["tokens"] if "tokens" in out else self._best(out))
 
     def _read(self, tokens: Tensor) -> dict[str, Any]:
-        return {"texts": [self._text(row[: row.index(END)] if END in row else row) for row in tokens.tolist()]}
+        return dict(self.complete({"tokens": tokens.cpu().numpy()}, {}))
 
     def _best(self, out: Mapping[str, Any]) -> Tensor:
         """CTC's greedy choice `(b, steps)`: repetitions, and steps that only pad, are blanks."""
@@ -142,9 +138,6 @@ class Recognition(Task):
     def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         self.update(metrics, self._read(predictions["tokens"]), y)
 
-    def _text(self, numbers: list[int]) -> str:
-        return "".join(self.characters[n - FIRST] for n in numbers if n >= FIRST).strip()
-
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         for metric in metrics.values():
             metric.update(predictions["texts"], y["text"])
@@ -157,15 +150,8 @@ class Recognition(Task):
 
         return CharErrorRate() if name == "cer" else WordErrorRate()
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        return {"texts": predictions["texts"]}
-
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"texts": y["text"]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        lines = textwrap.wrap(columns["texts"][index], 36, max_lines=2, placeholder=" ...")
-        return "\n".join(lines).replace("$", r"\$")  # a dollar sign would start a formula
 
     def describe(self) -> str:
         return f"recognition of {len(self.characters)} characters: {''.join(self.characters)}"

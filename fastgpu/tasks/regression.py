@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.answers.numbers import NumberAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
@@ -23,7 +24,7 @@ __all__ = ["Regression"]
 
 @TASKS.register("regression")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Regression(Task):
+class Regression(NumberAnswers, Task):
     """Numbers: the network gives `(b, k)` in standardised units, (value - mean) / std of the training targets.
 
     The loss is in standardised units too, so a learning rate serves any target; metrics and predictions are in the
@@ -40,14 +41,12 @@ class Regression(Task):
         ([[1.0]], (15.0,))
     """
 
-    name: ClassVar[str] = "regression"
     loss_names: ClassVar[tuple[str, ...]] = losses.FITTING["regression"]
     metric_names: ClassVar[tuple[str, ...]] = metrics.names("regression")
     default_metrics: ClassVar[tuple[str, ...]] = ("mae", "r2")
     output: ClassVar[str] = "target"
     monitor: ClassVar[str] = "mae"
 
-    target: tuple[str, ...] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -78,10 +77,6 @@ class Regression(Task):
         # Rounding leaves a constant column a spread of its last digits.
         std = np.where(std > 1e-12 * np.abs(mean), std, 1.0)
         return cls(target=target if len(target) == numbers.shape[1] else (), mean=tuple(mean.tolist()), std=tuple(std.tolist()))
-
-    @property
-    def names(self) -> tuple[str | int, ...]:
-        return self.target
 
     @property
     def outputs(self) -> int:
@@ -128,18 +123,8 @@ class Regression(Task):
         for metric in metrics.values():
             metric.update(*((values[:, 0], target[:, 0]) if self.outputs == 1 else (values, target)))
 
-    def columns(self, predictions: Mapping[str, Tensor]) -> dict[str, Any]:
-        values = predictions["values"].numpy()
-        return {"values": values[:, 0] if self.outputs == 1 else values}
-
     def truth(self, y: Mapping[str, Tensor]) -> dict[str, Any]:
         return self.columns({"values": self._values(y["target"])})
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        values = np.atleast_1d(columns["values"][index])
-        if len(values) == 1 or not self.target:
-            return ", ".join(f"{v:.4g}" for v in values)
-        return ", ".join(f"{name} {v:.4g}" for name, v in zip(self.target, values, strict=True))
 
     def metric_inputs(self, out: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         values, target = self._values(out["logits"].detach()), self._values(y["target"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.masks import MaskAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.data.masks import IGNORED, class_numbers, encode_masks, renumbered
 from fastgpu.data.sources.base import objects
@@ -19,17 +19,13 @@ from fastgpu.inputs.base import Input
 from fastgpu.optional import require
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import renumbering, short, unknown_class
-from fastgpu.tasks.pixels import class_colours, in_original, inside, overlay
+from fastgpu.tasks.pixels import in_original
 
 __all__ = ["Segmentation"]
 
-EXACT = (".png", ".tif", ".tiff", ".bmp")
-"""Suffixes of pictures that hold numbers of classes as they are."""
-
-
 @TASKS.register("segmentation")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Segmentation(Task):
+class Segmentation(MaskAnswers, Task):
     """One class a pixel: the network gives `(b, classes, h, w)` logits, the target is `y["mask"]` `(b, h, w)`.
 
     Pictures are scaled to fit whole into one frame (`ImageInput` with `frame="pad"`); masks go with them, and what is
@@ -46,16 +42,10 @@ class Segmentation(Task):
         (('0', '1'), (1, 2, 2))
     """
 
-    name: ClassVar[str] = "segmentation"
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy_dice", "cross_entropy", "dice")
     metric_names: ClassVar[tuple[str, ...]] = ("iou", "class_iou", "dice", "pixel_accuracy")
     default_metrics: ClassVar[tuple[str, ...]] = ("iou",)
-    writes: ClassVar[bool] = True
-    paints: ClassVar[bool] = True
     monitor: ClassVar[str] = "iou"
-
-    classes: tuple[str | int, ...]
-    size: tuple[int, int] | None = None
 
     @classmethod
     def fit(
@@ -98,10 +88,6 @@ class Segmentation(Task):
     @classmethod
     def input_options(cls, targets: np.ndarray) -> dict[str, Any]:
         return {"frame": "pad"}
-
-    @property
-    def names(self) -> tuple[str | int, ...]:
-        return self.classes
 
     @property
     def outputs(self) -> int:
@@ -162,15 +148,6 @@ class Segmentation(Task):
         for metric in metrics.values():
             metric.update(predictions["masks"].long(), y["mask"].long())
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        """`masks`: `(height, width)` uint8 class numbers, in the pixels of the pictures as they came."""
-        return {"masks": [mask.numpy() for mask in predictions["masks"]]}
-
-    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`shares` `(n, classes)`: of the pixels of each picture, 0 to 1."""
-        counts = np.array([np.bincount(mask.ravel(), minlength=self.outputs) for mask in columns["masks"]]).reshape(-1, self.outputs)
-        return {"shares": counts / counts.sum(1, keepdims=True)}
-
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         if name not in self.loss_names:
             raise UnknownNameError(f"loss of {self.name}", name, self.loss_names)
@@ -199,42 +176,6 @@ class Segmentation(Task):
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"masks": [mask.numpy() for mask in y["mask"]]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        mask = columns["masks"][index]
-        counts = np.bincount(mask[mask != IGNORED], minlength=self.outputs)
-        shown = sorted((i for i in range(1, self.outputs) if counts[i]), key=lambda i: -counts[i])[:2]
-        return ", ".join(f"{self.classes[i]} {counts[i] / max(1, counts.sum()):.0%}" for i in shown) or str(self.classes[0])
-
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
-        from matplotlib.colors import ListedColormap
-
-        mask = columns["masks"][index]
-        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        original = torch.tensor([round(abs(bottom - top)), round(abs(right - left))])
-        if self.size is not None and mask.shape == self.size and tuple(original.tolist()) != self.size:
-            mask = inside(mask, original)  # of the truth; a predicted mask is out of the frame already
-        share = np.where((mask > 0) & (mask != IGNORED), 0.5, 0.0)
-        colours = ListedColormap(class_colours(self.outputs) / 255)
-        overlay(axes, np.where(mask == IGNORED, 0, mask), share=share, colours=colours, most=self.outputs - 1)
-
-    def paint(self, picture: Any, columns: Mapping[str, Any], index: int) -> Any:
-        from PIL import Image
-
-        mask = columns["masks"][index]
-        over = Image.fromarray(class_colours(self.outputs)[np.where(mask == IGNORED, 0, mask)])
-        share = Image.fromarray(np.where((mask > 0) & (mask != IGNORED), 128, 0).astype(np.uint8))
-        return Image.composite(over, picture, share)
-
-    def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """Write a mask as a picture whose pixels are class numbers, with a palette of colours."""
-        from PIL import Image
-
-        if path.suffix.lower() not in EXACT:
-            raise ArgumentError(f"A mask is written as {', '.join(EXACT)}, which keep each pixel's class. {path.name!r} came. Give such a name.")
-        picture = Image.fromarray(columns["masks"][index])
-        picture.putpalette(class_colours(self.outputs).flatten().tolist())
-        picture.save(path)
 
     def describe(self) -> str:
         return f"segmentation into {len(self.classes)} classes: {short(self.classes)}"

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from fastgpu.data.columns import Columns, JoinedColumns, RaggedColumns
 from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
-from fastgpu.inputs.waves import read_all
 from fastgpu.nn.speech import LogMel
 from fastgpu.optional import require
+from fastgpu.reading.waves import read_all
 from fastgpu.tasks.base import TASKS, Task
 
 __all__ = ["Synthesis"]

@@ -16,7 +16,7 @@ from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColu
 from fastgpu.errors import ArgumentError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.text import MAX_LENGTH, VOCABULARY, TextInput
-from fastgpu.inputs.tokenizer import END, loaded, number_of, wraps
+from fastgpu.reading.tokenizer import END, loaded, number_of, wraps
 from fastgpu.tasks.base import TASKS, Task
 from fastgpu.tasks.labels import rows
 

@@ -9,8 +9,8 @@ from fastgpu.data.raw import Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, split_name
 from fastgpu.data.sources.pairs import ROLES, pairs, raw_pairs
 from fastgpu.errors import DataError
-from fastgpu.inputs.table_files import is_table
-from fastgpu.inputs.text_files import read_lines
+from fastgpu.reading.table_files import is_table
+from fastgpu.reading.text_files import read_lines
 
 __all__ = ["read_aligned"]
 

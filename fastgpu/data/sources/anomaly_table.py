@@ -15,7 +15,7 @@ from fastgpu.data.sources.frames import by_split_column
 from fastgpu.data.sources.series_roles import LABEL_NAMES
 from fastgpu.data.sources.targets import as_targets
 from fastgpu.errors import DataError, nearest
-from fastgpu.inputs.table_files import is_table, read_table
+from fastgpu.reading.table_files import is_table, read_table
 
 __all__: list[str] = []
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastgpu.data.masks import IGNORED, Polygons
 from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, objects
@@ -35,9 +37,12 @@ def read_coco_masks(files: dict[str, Path], origin: Path, request: Request) -> R
         raise DataError(f"Masks have up to {IGNORED - 1} categories and a background. {len(categories)} came. Leave some out.")
     number = {name: i for i, name in enumerate(categories, 1)}
     splits: dict[str, Items] = {}
+    cut: list[str] = []
     for split in SPLITS:
         if split in annotated:
-            splits[split] = _items(annotated[split], number, str(files[split]), bad)
+            splits[split] = _items(annotated[split], number, str(files[split]), bad, cut)
+    if cut:
+        notes = (*notes, f"outlines cut at the edge of their picture: {len(cut):,}, {'; '.join(cut[:3])}{'; ...' if len(cut) > 3 else ''}")
     return Raw(
         name=origin.resolve().name if origin.is_dir() else origin.resolve().parent.name,
         kind="image",
@@ -49,7 +54,7 @@ def read_coco_masks(files: dict[str, Path], origin: Path, request: Request) -> R
     )
 
 
-def _items(pictures: Sequence[Annotated], number: dict[str, int], file: str, bad: BadItems) -> Items:
+def _items(pictures: Sequence[Annotated], number: dict[str, int], file: str, bad: BadItems, cut: list[str]) -> Items:
     sizes = picture_sizes([each.path for each in pictures], bad, {each.path: file for each in pictures})
     kept: list[Annotated] = []
     masks: list[Polygons] = []
@@ -61,12 +66,27 @@ def _items(pictures: Sequence[Annotated], number: dict[str, int], file: str, bad
             came = f"{each.path} is {size}, not {each.size}"
             bad.add("pictures of another size", file, "A picture has the size that its annotations say", came)
             continue
-        boxes = sorted((box for box in each.boxes if outlined(box, size, bad)), key=_area, reverse=True)
+        boxes = sorted((box for box in each.boxes if outlined(box, size, bad) and _inside(box, size, bad, cut)), key=_area, reverse=True)
         kept.append(each)
         masks.append(Polygons(size, tuple((number[box.label], box.outline) for box in boxes)))
     if not kept:
         raise DataError(f"Segmentation needs pictures. {file} names none that can be used. Check the file.")
     return Items(objects(each.path for each in kept), objects(masks), groups_of(kept))
+
+
+def _inside(box: Box, size: tuple[int, int], bad: BadItems, cut: list[str]) -> bool:
+    """Whether an outline lies in its picture; one that reaches over the edge is cut there, and counted in `cut`."""
+    if isinstance(box.outline, dict):  # runs of pixels, which are those of the picture
+        return True
+    points = np.concatenate([np.reshape(part, (-1, 2)) for part in box.outline])
+    low, high, most = points.min(0), points.max(0), np.array(size[::-1])
+    if (high <= 0).any() or (low >= most).any():
+        came = f"segmentation: from {low.tolist()} to {high.tolist()} in a picture of {most[0]} x {most[1]}"
+        bad.add("outlines outside of their picture", box.place, "An outline lies in its picture", came)
+        return False
+    if (low < 0).any() or (high > most).any():
+        cut.append(box.place)
+    return True
 
 
 def _area(box: Box) -> float:

@@ -15,7 +15,7 @@ from fastgpu.data.sources.base import Request, count, objects, rows, split_names
 from fastgpu.data.sources.pictures import are_pictures
 from fastgpu.data.sources.targets import as_targets, as_texts, incomplete
 from fastgpu.errors import DataError, nearest
-from fastgpu.inputs.shell import TEXT_NAMES
+from fastgpu.reading.shell import TEXT_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd

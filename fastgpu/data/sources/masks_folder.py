@@ -16,7 +16,7 @@ from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, repeated, split_name
 from fastgpu.data.sources.pictures import by_name
 from fastgpu.errors import ArgumentError, DataError
-from fastgpu.inputs.text_files import read_text
+from fastgpu.reading.text_files import read_text
 
 __all__ = ["declared_palette", "read_masks_folder", "refuse_or_skip", "size_of"]
 
@@ -31,7 +31,7 @@ def read_masks_folder(folder: Path, request: Request) -> Raw:
 
     The meaning of a mask's values comes from `palette.json` (`{"road": [128, 64, 128], "car": 7, "ignore": 0}`; `ignore` is
     a value or a list of them), from `classes.txt` (a name a line, the line's number is the value), else from the masks
-    themselves: 0 and 255 alone are background and foreground, and other numbers are class numbers, 255 not counted.
+    themselves: 0 and 255 alone, in most of them, are background and foreground, and other numbers are class numbers, 255 not counted.
 
     Args:
         folder: holds `images/` and `masks/`, each with `train/`, `val/`, `test/` or not; or `train/images/`, `train/masks/`, ...
@@ -163,6 +163,7 @@ def _colour(value: Any) -> Colour:
 def _read_off(pairs: Mapping[str, tuple[list[str], list[str]]]) -> tuple[tuple[str, ...], Palette]:
     """Classes and palette that the masks' own values tell, where nothing is declared."""
     values: set[int] = set()
+    binary, strays = 0, list[tuple[str, int]]()
     for file, found in zip(pairs["train"][1], _in_threads(_values, pairs["train"][1])):
         if isinstance(found, str):
             continue  # an unreadable one is named later
@@ -171,6 +172,12 @@ def _read_off(pairs: Mapping[str, tuple[list[str], list[str]]]) -> tuple[tuple[s
                 f'Colour masks need a palette. {file} holds colours, and there is no palette.json. Write one: {{"road": [128, 64, 128]}}.'
             )
         values |= found
+        if IGNORED in found and found <= {0, IGNORED}:
+            binary += 1
+        elif strange := found - {0, IGNORED}:
+            strays.append((file, min(strange)))
+    if len(strays) < binary:  # most are background and foreground; a few pixels of other values are no further classes
+        return ("background", "foreground"), {0: 0, IGNORED: 1}
     if values <= {0, IGNORED} and IGNORED in values:
         return ("background", "foreground"), {0: 0, IGNORED: 1}
     numbers = values - {IGNORED}
@@ -231,7 +238,7 @@ def refuse_or_skip(reasons: list[str | None], split: str, thing: str, request: R
     keep = np.array([i for i, reason in enumerate(reasons) if reason is None], dtype=np.int64)
     if bad and (not request.skip or not len(keep)):
         raise DataError(
-            f"Every {thing} must fit its picture and its classes. {len(bad)} of {len(reasons)} in {split} do not: {'; '.join(bad[:3])}. "
+            f"Every {thing} must fit its picture and its classes. {len(bad)} of {len(reasons)} in {split} do not: {'; '.join(bad[:3]).rstrip('.')}. "
             "Mend them, or leave them out with on_bad_item='skip'."
         )
     if bad:

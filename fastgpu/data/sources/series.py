@@ -16,10 +16,10 @@ from fastgpu.data.sources.series_parts import Part, as_raw, part_of_frame
 from fastgpu.data.sources.series_roles import LABEL_NAMES, ROLES, Roles, find_roles, has_roles
 from fastgpu.data.sources.targets import as_targets
 from fastgpu.errors import ArgumentError, BadItemError, DataError
-from fastgpu.inputs.series_items import SeriesLayout
-from fastgpu.inputs.series_runs import Repairs, run_of_array
-from fastgpu.inputs.table_files import column_names, is_table, read_table
-from fastgpu.inputs.ts_files import read_ts
+from fastgpu.reading.series_items import SeriesLayout
+from fastgpu.reading.series_runs import Repairs, run_of_array
+from fastgpu.reading.table_files import column_names, is_table, read_table
+from fastgpu.reading.ts_files import read_ts
 
 __all__: list[str] = []
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastgpu.data.raw import SPLITS, Items, Raw
-from fastgpu.data.sources.base import Request, rows
+from fastgpu.data.sources.base import Request
 from fastgpu.data.sources.series_roles import Roles
 from fastgpu.data.sources.targets import as_targets, incomplete
 from fastgpu.errors import DataError, nearest
 from fastgpu.inputs.series import constant_channels
-from fastgpu.inputs.series_items import Run, SeriesItems
-from fastgpu.inputs.series_runs import Repairs, runs_of_frame
+from fastgpu.reading.series_items import Run, SeriesItems
+from fastgpu.reading.series_runs import Repairs, runs_of_frame
 
 __all__ = ["Part", "as_raw", "part_of_frame"]
 
@@ -122,11 +122,20 @@ def _items(x: SeriesItems, part: Part, split: str, request: Request, notes: list
     if bad.any():
         if not request.skip or bad.all():
             raise DataError(
-                f"Every item must have a label. {bad.sum():,} of {len(bad):,} in {split} have none: {rows(bad)} (from 0). "
+                f"Every item must have a label. {bad.sum():,} of {len(bad):,} in {split} have none: {_places(x, part, bad)}. "
                 "Fill or drop them, or leave them out with on_bad_item='skip'."
             )
-        notes.append(f"{bad.sum():,} items of {split} left out, without a label: {rows(bad)} (from 0)")
+        notes.append(f"{bad.sum():,} items of {split} left out, without a label: {_places(x, part, bad)}")
     return Items(x, y, group).take(np.flatnonzero(~bad)) if bad.any() else Items(x, y, group)
+
+
+def _places(x: SeriesItems, part: Part, bad: np.ndarray, most: int = 3) -> str:
+    """Where items stand, by their run, and of windows by the row of their last step in its table."""
+    places = []
+    for i in np.flatnonzero(bad)[:most]:
+        run = part.runs[int(x.run[i])]
+        places.append(f"run {run.name}" if x.window is None else f"run {run.name}, row {run.rows[int(x.start[i]) + x.window - 1]} (from 0)")
+    return "; ".join(places) + (f"; and {bad.sum() - most} more" if bad.sum() > most else "")
 
 
 def _of_run(run: Run, label: Any) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastgpu.data.sources.base import Request
 from fastgpu.errors import ArgumentError, DataError, nearest
-from fastgpu.inputs.series_items import SeriesLayout
-from fastgpu.inputs.table_columns import kind_of
+from fastgpu.reading.series_items import SeriesLayout
+from fastgpu.reading.table_columns import kind_of
 
 __all__ = ["LABEL_NAMES", "ROLES", "Roles", "find_roles", "has_roles"]
 

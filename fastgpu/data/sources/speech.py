@@ -14,7 +14,7 @@ from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, 
 from fastgpu.data.sources.speech_rows import ROLES, Row, is_ljspeech, is_nemo, ljspeech_rows, nemo_rows, table_rows
 from fastgpu.data.sources.table import read_table
 from fastgpu.errors import DataError
-from fastgpu.inputs.waves import Sound, header
+from fastgpu.reading.waves import Sound, header
 
 __all__ = ["spoken"]
 

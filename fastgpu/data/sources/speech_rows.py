@@ -11,6 +11,7 @@ from typing import Any
 
 from fastgpu.data.sources.base import split_names
 from fastgpu.errors import DataError, nearest
+from fastgpu.reading.text_files import not_utf8
 
 __all__ = ["ROLES", "Row", "is_ljspeech", "is_nemo", "ljspeech_rows", "nemo_rows", "table_rows"]
 
@@ -69,8 +70,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Lines that are not empty, with their places in words; counted from 1."""
     try:
         text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"A list of recordings must be UTF-8 text. {path} is not, at byte {error.start}. Save it as UTF-8.") from None
+    except UnicodeDecodeError:
+        raise not_utf8(path, "A list of recordings") from None
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield f"{path.name} row {number}", line.rstrip("\r")

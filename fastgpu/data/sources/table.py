@@ -9,7 +9,7 @@ from typing import Any
 from fastgpu.data.raw import Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_each, split_file
 from fastgpu.data.sources.frames import TARGET_NAMES, TEXT_NAMES, Origin, by_split_column, read_frames
-from fastgpu.inputs.table_files import is_table, read_table
+from fastgpu.reading.table_files import is_table, read_table
 
 __all__ = ["read_table"]
 

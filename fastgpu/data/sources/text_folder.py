@@ -9,7 +9,7 @@ from fastgpu.data.raw import SPLITS, Items, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count, objects, split_name
 from fastgpu.data.sources.pictures import is_picture
 from fastgpu.errors import ArgumentError, DataError
-from fastgpu.inputs.text_files import read_text
+from fastgpu.reading.text_files import read_text
 
 __all__ = ["read_text_folder"]
 

@@ -12,7 +12,7 @@ from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_eac
 from fastgpu.data.sources.frames import by_split_column
 from fastgpu.data.sources.pairs import ROLES, pairs, raw_pairs
 from fastgpu.errors import DataError, nearest
-from fastgpu.inputs.table_files import is_table, read_table
+from fastgpu.reading.table_files import is_table, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from fastgpu.data.raw import SPLITS, Raw
 from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, count
 from fastgpu.data.sources.boxes import Annotated, BadItems, Box, claimed_size, raw_of
 from fastgpu.errors import DataError
-from fastgpu.inputs.text_files import read_text
+from fastgpu.reading.text_files import read_text
 
 __all__ = ["read_voc"]
 

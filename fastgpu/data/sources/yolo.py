@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def read_yolo(file: Path, request: Request) -> Raw:
         pictures = _pictures(content[split], root, file)
         sizes |= picture_sizes(pictures, bad, {})
         labels = {path: _label_file(path) for path in pictures}
+        _refuse_strays(pictures, bad)
         without += sum(not label.is_file() for label in labels.values())
         splits[split] = [Annotated(p, _boxes(labels[p], sizes[p], classes, bad)) for p in pictures if p in sizes]
     if "train" not in splits:
@@ -51,6 +53,18 @@ def read_yolo(file: Path, request: Request) -> Raw:
     notes = [f"{count(without, 'picture')} without a label file taken as without objects"] if without else []
     name = file.resolve().parent.name
     return raw_of(splits, name=name, origin=str(file), classes=classes, request=request, bad=bad, notes=notes, sizes=sizes)
+
+
+def _refuse_strays(pictures: Iterable[str], bad: BadItems) -> None:
+    """Label files whose picture is not there; only where pictures lie in `images/`, for beside them any text may lie."""
+    for folder in sorted({Path(picture).parent for picture in pictures}):
+        labels = _label_file(str(folder / "any.png")).parent
+        if labels == folder:
+            continue
+        stems = {file.stem for file in folder.iterdir() if is_picture(file.name)}
+        for file in sorted(labels.glob("*.txt")):
+            if file.stem not in stems and file.name != "classes.txt":
+                bad.add("label files without a picture", str(file), f"A label file has a picture of its name in {folder}", "there is none")
 
 
 def _yaml(file: Path) -> dict[str, Any]:

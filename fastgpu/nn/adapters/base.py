@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,12 @@ class Adapter(nn.Module, ABC):
     def called(self) -> list[nn.Module]:
         """Modules whose `forward` does the work: those that compiling serves."""
         return [self.net]
+
+    def around(self, net: nn.Module) -> Adapter:
+        """The same adapter around another network of the same kind, such as a copy."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "net": net}
+        return other
 
     @abstractmethod
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]: ...

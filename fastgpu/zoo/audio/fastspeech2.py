@@ -22,7 +22,7 @@ _TARGET = {"task": "synthesis", "outputs": 80, "sampling_rate": 16000}
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Predictors and feed-forward parts shrink with the width."""
-    transformers = require("transformers", need=f"The architecture {name}")
+    transformers = require("transformers", need=f"The architecture {name}", extra="audio")
     width, layers, heads = SIZES[name]
     narrow = width * 2 // 3
     config = transformers.FastSpeech2ConformerConfig(

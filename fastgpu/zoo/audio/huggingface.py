@@ -55,7 +55,7 @@ def entry(name: str) -> Entry:
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Load the network; only its layout where `pretrained` is `"layout"`, or on torch's meta device."""
-    transformers = require("transformers", need=f"The checkpoint {name}")
+    transformers = require("transformers", need=f"The checkpoint {name}", extra="audio")
     folder = Path(name).expanduser()
     with quiet(transformers), readable(folder):
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)

@@ -28,7 +28,7 @@ def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: 
     Weights begin at a deviation of 1 / sqrt(width), not the library's 0.02: so small, a narrow network hears nothing for
     hundreds of steps (204 digit strings, 10 epochs: character error rate 0.00 against 0.65).
     """
-    transformers = require("transformers", need=f"The architecture {name}")
+    transformers = require("transformers", need=f"The architecture {name}", extra="audio")
     width, layers, heads, channels, mels = SIZES[name]
     encoder = transformers.ParakeetEncoderConfig(
         hidden_size=width,

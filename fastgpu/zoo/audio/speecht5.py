@@ -18,7 +18,7 @@ _TARGET = {"task": "synthesis", "outputs": 80, "sampling_rate": 16000}
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Text and speech may be as long as the published model takes, or a minute, whichever is more."""
-    transformers = require("transformers", need=f"The architecture {name}")
+    transformers = require("transformers", need=f"The architecture {name}", extra="audio")
     width, layers, more, heads = SIZES[name]
     config = transformers.SpeechT5Config(
         vocab_size=facts["vocabulary"],

@@ -23,7 +23,7 @@ _TARGET = {"task": "recognition", "outputs": 30, "blank": 0, "end": 1, "longest"
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """One step is 320 samples, 20 ms at 16 kHz; normalised by layers, since a batch pads."""
-    transformers = require("transformers", need=f"The architecture {name}")
+    transformers = require("transformers", need=f"The architecture {name}", extra="audio")
     width, layers, heads, channels = SIZES[name]
     config = transformers.Wav2Vec2Config(
         vocab_size=target["outputs"],

@@ -27,7 +27,7 @@ _TARGET = {"task": "recognition", "outputs": 30, "blank": 0, "end": 1, "longest"
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """The encoder has places for recordings half as long again as the longest of training; published Whispers have 30 s."""
-    transformers = require("transformers", need=f"The architecture {name}")
+    transformers = require("transformers", need=f"The architecture {name}", extra="audio")
     width, layers, heads = SIZES[name]
     limit = max(2, math.ceil(1.5 * facts["seconds"]))
     config = transformers.WhisperConfig(

@@ -19,7 +19,7 @@ SIZES: dict[str, tuple[int, int]] = {
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the mixer with a linear head over the largest value of each feature over the patches."""
-    transformers = require("transformers", need=f"{name}")
+    transformers = require("transformers", need=f"{name}", extra="sensors")
     if facts["length"] < 2:
         raise ModelError(f"{name} cuts a series into patches. A series of {facts['length']} step came. Give a longer window=.")
     width, layers = SIZES[name]

@@ -19,7 +19,7 @@ SIZES: dict[str, tuple[int, int, int, int]] = {
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build the encoder with a linear head over the mean of the patches of all channels."""
-    transformers = require("transformers", need=f"{name}")
+    transformers = require("transformers", need=f"{name}", extra="sensors")
     if facts["length"] < 2:
         raise ModelError(f"{name} cuts a series into patches. A series of {facts['length']} step came. Give a longer window=.")
     width, heads, layers, inner = SIZES[name]

@@ -67,7 +67,7 @@ def entry(name: str) -> Entry:
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build a detector from its configuration, without any weights that were trained before."""
-    transformers: Any = require("transformers", need=f"The architecture {name}")
+    transformers: Any = require("transformers", need=f"The architecture {name}", extra="vision")
     require("scipy", need=f"The architecture {name}")  # its loss matches queries and boxes by scipy's assignment
     family, _, size = name.partition("/")
     config = {"rt_detr_v2": _rt_detr, "d_fine": _d_fine}[family](transformers, SIZES[size], facts["channels"])

@@ -35,7 +35,7 @@ def entry(name: str) -> Entry:
 
 def build(name: str, facts: dict[str, Any], target: dict[str, Any], pretrained: bool | str) -> Built:
     """Build SegFormer with random weights; it gives logits at a quarter of the picture's size, its adapter enlarges them."""
-    transformers = require("transformers", need="SegFormer")
+    transformers = require("transformers", need="SegFormer", extra="vision")
     depths, widths, decoder = SIZES[name]
     config = transformers.SegformerConfig(
         num_channels=facts["channels"],

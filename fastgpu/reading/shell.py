@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastgpu.errors import ArgumentError
-from fastgpu.inputs.table_files import is_table, read_table
+from fastgpu.reading.table_files import is_table, read_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

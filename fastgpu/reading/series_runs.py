@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastgpu.errors import BadItemError, DataError, nearest
-from fastgpu.inputs.series_items import Run, SeriesLayout
-from fastgpu.inputs.table_columns import as_floats, kind_of, numbers_of
+from fastgpu.reading.series_items import Run, SeriesLayout
+from fastgpu.reading.table_columns import as_floats, kind_of, numbers_of
 
 __all__ = ["Repairs", "run_of_array", "runs_of_frame"]
 

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from fastgpu.data.columns import Columns
+from fastgpu.reading.encoded import Encoded
 
-__all__ = ["Run", "SeriesItems", "SeriesLayout", "WindowColumns"]
+__all__ = ["Run", "SeriesItems", "SeriesLayout", "Windows"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,18 +121,27 @@ class SeriesItems:
             for run, start in zip(self.run.tolist(), self.start.tolist())
         ]
 
+    def origins(self) -> dict[str, list[Any]]:
+        """`runs`, the run of each item by name, and `starts`, the time or step at which it begins."""
+        return {"runs": [self.runs[i].name for i in self.run.tolist()], "starts": self.begins()}
+
 
 def _plain(time: Any) -> Any:
     return time.item() if isinstance(time, np.generic) and time.dtype.kind in "biuf" else time
 
 
-class WindowColumns(Columns):
+class Windows(Encoded):
     """Windows of one length out of runs that are stored end to end.
 
     Args:
         items: what is encoded.
         length: steps that the network takes; a shorter run is filled up with NaN at its end, of a longer item the rest is cut off.
         dtype: of the stored values.
+
+    Attributes:
+        values: `(rows, channels)` of all runs, one after the other.
+        starts: `(n,)` int64 row at which each item begins.
+        length: as given.
     """
 
     def __init__(self, items: SeriesItems, length: int, dtype: type) -> None:
@@ -147,15 +154,15 @@ class WindowColumns(Columns):
                 values = np.concatenate((values, np.full((lacking, values.shape[1]), np.nan)))
             offsets[i], total = total, total + len(values)
             parts.append(values.astype(dtype, copy=False))
-        width = len(items.layout.channels)
-        self.items = items
-        self.values = torch.from_numpy(np.concatenate(parts) if parts else np.zeros((0, width), dtype))
-        self.starts = torch.from_numpy(offsets[member] + items.start)
-        self.steps = torch.arange(length)
-        self.item_bytes = length * width * self.values.element_size()
+        self.items, self.length = items, length
+        self.values = np.concatenate(parts) if parts else np.zeros((0, len(items.layout.channels)), dtype)
+        self.starts = offsets[member] + items.start
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def gather(self, index: Tensor) -> dict[str, Tensor]:
-        return {"series": self.values[self.starts[index][:, None] + self.steps]}
+    def gather(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        return {"series": self.values[self.starts[index][:, None] + np.arange(self.length)]}
+
+    def origins(self) -> dict[str, list[Any]]:
+        return self.items.origins()

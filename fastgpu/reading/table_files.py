@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.errors import DataError
-from fastgpu.inputs.text_files import not_utf8, read_json_lines, read_text
 from fastgpu.optional import require
+from fastgpu.reading.text_files import not_utf8, read_json_lines, read_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -72,7 +72,7 @@ def numbers_of(frame: Any, names: tuple[str, ...], dates: tuple[str, ...] | None
         return np.empty((len(frame), 0), np.float32)
     parts = [_seconds(frame[n]) if dates is not None and n in dates else _number(frame[n]) for n in names]
     table = np.stack(parts, 1, dtype=np.result_type(*parts))
-    return as_finite(table, names)
+    return as_finite(table, names, frame.index)
 
 
 def _number(column: Any) -> np.ndarray:
@@ -86,7 +86,7 @@ def _number(column: Any) -> np.ndarray:
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"The column {column.name!r} holds numbers. {column.iloc[row]!r} came in row {row}. Correct or drop it.")
+        raise DataError(f"The column {column.name!r} holds numbers. {column.iloc[row]!r} came in row {column.index[row]}. Correct or drop it.")
     return numbers
 
 
@@ -99,20 +99,30 @@ def _seconds(column: Any) -> np.ndarray:
             warnings.simplefilter("ignore", UserWarning)
             times = column if kind_of(column) == "date" else pd.to_datetime(column)
     except (TypeError, ValueError) as error:
-        raise DataError(f"The column {column.name!r} holds dates. Something else came: {error}") from None
+        bad = pd.to_datetime(column, errors="coerce").isna() & column.notna()
+        row = int(np.argmax(bad.to_numpy()))
+        came = f"{column.iloc[row]!r} came in row {column.index[row]}" if bad.any() else f"Something else came: {error}"
+        raise DataError(f"The column {column.name!r} holds dates. {came}. Correct it, or drop the row.") from None
     if isinstance(times.dtype, pd.DatetimeTZDtype):
         times = times.dt.tz_convert(None)
     stamps = times.to_numpy()
     return np.where(np.isnat(stamps), np.nan, stamps.astype(f"{stamps.dtype.kind}8[ns]").astype(np.int64) / 1e9)
 
 
-def as_finite(table: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """The table itself, or an error that names the first infinite number; NaN may be there."""
+def as_finite(table: np.ndarray, names: tuple[str, ...], rows: Any = None) -> np.ndarray:
+    """The table itself, or an error that names the first infinite number; NaN may be there.
+
+    Args:
+        table: `(n, k)` numbers.
+        names: of the columns.
+        rows: what the rows are called where they came from: numbers in the whole table, of which this may be a part.
+    """
     infinite = np.isinf(table)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
+        where = row if rows is None else rows[row]
         raise DataError(
-            f"Numbers must be finite. The column {names[column]!r} holds {table[row, column]} in row {row}. "
+            f"Numbers must be finite. The column {names[column]!r} holds {table[row, column]} in row {where}. "
             "Correct it, or leave it empty for a missing value."
         )
     return table

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.optional import require
 from fastgpu.results import VIDEOS
 
-__all__ = ["Film", "FilmColumns", "Frames", "is_film"]
+__all__ = ["Film", "Frames", "is_film"]
 
 ANIMATED = (".gif", ".webp", ".apng", ".png")
 RATE = 10.0
@@ -142,24 +139,3 @@ class Frames:
         if self._at == len(self.film) - 1:
             self._frames.close()
         return self._last
-
-
-class FilmColumns(Columns):
-    """The frames of a film as batches need them; the film is never in memory as a whole.
-
-    Args:
-        film: the film.
-        encode: a PIL picture -> name -> tensor.
-    """
-
-    in_memory = False
-
-    def __init__(self, film: Film, encode: Callable[[Any], dict[str, Tensor]]) -> None:
-        self.film, self._encode, self._frame = film, encode, Frames(film)
-
-    def __len__(self) -> int:
-        return len(self.film)
-
-    def gather(self, index: Tensor) -> dict[str, Any]:
-        frames = [self._encode(self._frame(i)) for i in index.tolist()]
-        return {key: torch.stack([frame[key] for frame in frames]) for key in frames[0]}

@@ -1,0 +1,130 @@
+"""Compressing to a target: prune, distill, train with quantization, and keep the smallest network that is good enough."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastgpu.callbacks.distillation import Distillation
+from fastgpu.callbacks.pruning import Pruning
+from fastgpu.callbacks.quantization import QuantizationAwareTraining
+from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.compress.measure import parameters
+from fastgpu.compress.quantize import quantized_layers
+from fastgpu.compress.report import CompressionReport
+from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.export.onnx import to_onnx
+from fastgpu.exportable import make_source, samples_of
+from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.history import History
+from fastgpu.judging import evaluate
+from fastgpu.quantizing import batches_of, drop, int8_model, latencies
+
+if TYPE_CHECKING:
+    from fastgpu.learner import Learner
+
+__all__ = ["run_compress"]
+
+TARGETS = ("size", "latency")
+"""What a target bounds, both of the ONNX file: bytes, and CPU time of one item on one thread."""
+
+AMOUNTS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7)
+"""Shares of the channels that are tried, mildest first."""
+
+
+def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float, epochs: int) -> CompressionReport:
+    """Prune more and more until the target is met or the budget is spent; see `Learner.compress`."""
+    key, share = _checked(target, max_drop)
+    plan_fit(learner, epochs, None, "constant")
+    if quantized_layers(learner.module):
+        raise ArgumentError("compress begins with a network that computes with floats. This one is quantized. Load the learner from before.")
+    metric, higher = learner.task_module().monitor
+    metric = metric.removeprefix("val_")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
+    floats = _floats(learner)
+    values, _ = _measured(learner, floats, floats)
+    report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)
+    best: tuple[float, Learner, str] | None = None
+    for amount, trial in _trials(learner, epochs):
+        step = f"pruned {amount:.0%}, int8" if amount else "int8"
+        values, shares = _measured(trial, _whole(trial), floats)
+        found = evaluate(trial)[metric]
+        report.add(step, **{metric: found}, **values)
+        lost = drop(report.steps[0][metric], found, higher)
+        if lost > max_drop:
+            report.note(f"{step}: {metric} drops by {lost:.2f} points, more than {max_drop:g}; no more is pruned")
+            break
+        reached = shares[key]
+        if reached < 1 and (best is None or reached < best[0]):
+            best = reached, trial, step
+        if reached <= share:
+            break
+    if best is None:
+        report.note("kept: the network as it came; nothing smaller or faster is within the budget")
+    else:
+        met = "met" if best[0] <= share else f"not met; {best[0]:.2f} is the best within the budget"
+        report.note(f"kept: {best[2]}; {key} {best[0]:.2f} of what it was, target {share:g} {met}")
+        learner.__dict__.update(best[1].__dict__)
+    learner.say(str(report))
+    return report
+
+
+def _checked(target: Mapping[str, float], max_drop: float) -> tuple[str, float]:
+    if not isinstance(target, Mapping) or len(target) != 1:
+        raise ArgumentError(f"target is one of {{'size': share}} and {{'latency': share}}. {target!r} came. Give for example {{'size': 0.1}}.")
+    [(key, share)] = target.items()
+    if key not in TARGETS:
+        raise UnknownNameError("target of compression", str(key), TARGETS)
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ArgumentError(f"A target is a share of what there was, above 0 and below 1. {share!r} came. Give for example {{'size': 0.1}}.")
+    if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
+        raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
+    return key, float(share)
+
+
+def _trials(learner: Learner, epochs: int) -> Iterator[tuple[float, Learner]]:
+    """Copies of the learner, each pruned further than the last and then trained with quantization; all learn from the network as it came."""
+    teacher = copy.deepcopy(learner.module)
+    for amount in AMOUNTS:
+        trial = _copied(learner, f"compress-{round(100 * amount)}")
+        if amount:
+            plan = plan_fit(trial, epochs, None, "constant")
+            run_fit(trial, plan, callbacks=[Pruning(amount), Distillation(copy.deepcopy(teacher))])
+        plan = plan_fit(trial, epochs, trial.lr / 10, "constant")
+        run_fit(trial, plan, callbacks=[QuantizationAwareTraining(distill=False), Distillation(copy.deepcopy(teacher))])
+        yield amount, trial
+
+
+def _copied(learner: Learner, what: str) -> Learner:
+    """A learner with a network, a history and a run folder of its own."""
+    trial = copy.copy(learner)
+    trial.module = copy.deepcopy(learner.module)
+    trial.history = History([dict(row) for row in learner.history.rows])
+    trial.run_folder = RunFolder(learner.settings.out, f"{learner.run_folder.name}-{what}", learner.arguments())
+    trial.log_rows = type(learner.log_rows)((), trial.run_folder)
+    trial.state_file = None
+    return trial
+
+
+def _floats(learner: Learner) -> Any:
+    source = make_source(learner, samples_of(learner), 0.0, snap=False)
+    return to_onnx(source.graph, source.example, source.lengths)
+
+
+def _whole(learner: Learner) -> Any:
+    return int8_model(learner, list(batches_of(learner, learner.data.split("train"))), _floats(learner))
+
+
+def _measured(learner: Learner, model: Any, first: Any) -> tuple[dict[str, Any], dict[str, float]]:
+    """What a graph is, for the report, and its size and latency as shares of the first's, timed in turns."""
+    example = make_source(learner, samples_of(learner), 0.0).example
+    before, now = latencies([first, model], example)
+    values = {
+        "parameters": parameters(learner.module),
+        "size_kb": model.ByteSize() / 1024,
+        "latency_1_ms": now.median,
+        "spread_1_ms": now.spread,
+        "threads": now.threads,
+    }
+    return values, {"size": model.ByteSize() / first.ByteSize(), "latency": now.median / before.median}

@@ -1,0 +1,164 @@
+"""Whole numbers in an ONNX graph: ranges and weights' grids that training learnt, placed by onnxruntime's quantizer."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fastgpu.compress.weight_grid import weight_scales
+from fastgpu.errors import ModelError
+from fastgpu.optional import require
+
+__all__ = ["Layer", "layers_of", "quantized"]
+
+CONVOLUTIONAL = ("Conv", "Gemm", "MatMul", "Clip", "Relu", "Add", "MaxPool", "ReduceMean", "GlobalAveragePool")
+"""Operations on whole numbers between convolutions: without them each convolution's output would go to floats and back."""
+
+ATTENDING = ("Conv", "Gemm", "MatMul")
+"""In Transformers layers alone: normalisation and attention lose too much."""
+
+
+class Layer(NamedTuple):
+    """A node of the graph that multiplies by weights."""
+
+    node: Any
+    name: str
+    """The network's layer, by its dotted name."""
+    weight: np.ndarray
+    axis: int
+    """Axis of the output channels in the weight."""
+
+
+def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
+    """The nodes that compute the named layers of the network.
+
+    Args:
+        model: an `onnx.ModelProto` by torch's exporter, which keeps the names of weights, or else of the modules around a node.
+        names: dotted names of convolutions and linear layers.
+    """
+    from onnx import numpy_helper
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    longest = sorted(names, key=len, reverse=True)
+    found = []
+    for node in model.graph.node:
+        if node.op_type not in ATTENDING or len(node.input) < 2 or node.input[1] not in weights:
+            continue
+        name = _layer_of(node, longest)
+        if name is not None:
+            transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+            axis = 0 if node.op_type == "Conv" or transposed else 1
+            found.append(Layer(node, name, numpy_helper.to_array(weights[node.input[1]]), axis))
+    return found
+
+
+def _layer_of(node: Any, names: Sequence[str]) -> str | None:
+    for name in names:
+        if node.input[1] == f"{name}.weight" or node.input[1].endswith(f".{name}.weight"):
+            return name
+    scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+    around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
+    return next((name for name in names for scope in around if scope == name or scope.endswith(f".{name}")), None)
+
+
+def quantized(
+    model: Any,
+    batches: Sequence[Mapping[str, np.ndarray]],
+    *,
+    ranges: Mapping[str, tuple[float, float]],
+    bits: int = 8,
+    target: str = "cpu",
+) -> Any:
+    """A graph of floats -> the same graph that computes the named layers, and what lies between them, with whole numbers.
+
+    Args:
+        model: the graph in single precision, an `onnx.ModelProto`.
+        batches: inputs by name, from which the ranges between the layers are read.
+        ranges: layer -> least and largest input, as training or calibration saw them.
+        bits: bits of a weight.
+        target: `"cpu"` or `"tensorrt"`, see `fastgpu.compress.quantize.TARGETS`.
+
+    Raises:
+        ModelError: none of the layers is found in the graph.
+    """
+    quantization = require("onnxruntime.quantization", need="Quantizing an ONNX graph")
+    layers = layers_of(model, list(ranges))
+    if not layers:
+        raise ModelError("An int8 file needs convolutions or linear layers in its graph. None of the quantized ones is there. Use int8=False.")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    attends = any(n.op_type == "MatMul" and not weights & set(n.input) for n in model.graph.node)
+    kinds = ATTENDING if attends else CONVOLUTIONAL
+    chosen = {layer.node.name for layer in layers}
+    left = [n.name for n in model.graph.node if n.op_type in ATTENDING and n.name not in chosen]
+    symmetric = target == "tensorrt"
+    activation = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
+    overrides: dict[str, list[dict[str, Any]]] = {}
+    for layer in layers:
+        overrides[layer.node.input[0]] = [{"quant_type": activation, **_grid(*ranges[layer.name], symmetric)}]
+        overrides[layer.node.input[1]] = _weight_grids(layer, bits, target, quantization.QuantType.QInt8)
+    options: dict[str, Any] = {"TensorQuantOverrides": overrides, "ActivationSymmetric": symmetric}
+    if attends:
+        options["OpTypesToExcludeOutputQuantization"] = ["MatMul", "Gemm"]
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        file = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            copy.deepcopy(model),  # it would take the weights out of the one that it is given
+            file,
+            _Batches(batches),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=list(kinds),
+            nodes_to_exclude=left,
+            per_channel=True,
+            activation_type=activation,
+            weight_type=quantization.QuantType.QInt8,
+            extra_options=options,
+        )
+        return require("onnx", need="Quantizing an ONNX graph").load(file)
+
+
+def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
+    """Step and number of 0, as `InputRange.grid` has them."""
+    tiny = np.finfo(np.float32).eps
+    if symmetric:
+        return {"scale": np.array(max(high, -low, 127 * tiny) / 127, np.float32), "zero_point": np.array(0, np.int8)}
+    step = np.maximum(np.float32(np.float32(high) - np.float32(low)) / np.float32(255), tiny).astype(np.float32)
+    return {"scale": np.array(step), "zero_point": np.array(np.clip(np.rint(-np.float32(low) / step), 0, 255), np.uint8)}
+
+
+def _weight_grids(layer: Layer, bits: int, target: str, kind: Any) -> list[dict[str, Any]]:
+    # From the graph's own weights: a symmetric grid for each channel stays the same when a batch norm's factors go into it.
+    rows = torch.from_numpy(np.array(layer.weight if layer.axis == 0 else layer.weight.T))
+    depthwise = layer.node.op_type == "Conv" and rows.shape[1] == 1 and any(a.name == "group" and a.i > 1 for a in layer.node.attribute)
+    scales = weight_scales(rows, bits=bits, saturation_safe=target == "cpu", depthwise=depthwise).numpy()
+    zero = np.array(0, np.int8)
+    return [{"quant_type": kind, "axis": layer.axis, "scale": np.array(s, np.float32), "zero_point": zero} for s in scales]
+
+
+class _Batches:
+    """Batches in the form in which the quantizer reads them."""
+
+    def __init__(self, batches: Sequence[Mapping[str, np.ndarray]]) -> None:
+        self._rest: Iterator[Mapping[str, np.ndarray]] = iter(batches)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._rest, None)
+        return None if batch is None else dict(batch)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the quantizer's advice on steps that torch's exporter has done."""
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)

@@ -1,0 +1,156 @@
+"""What a learner gives to an export: items to try it on, the graph, the manifest; and what the learner itself says of the items."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import fastgpu
+from fastgpu import zoo
+from fastgpu.compress.quantize import finalize
+from fastgpu.data.loaders import Batch
+from fastgpu.data.split import ColumnSplit, Split
+from fastgpu.errors import DataError
+from fastgpu.export.base import Source
+from fastgpu.export.graph import Graph, columns_of
+from fastgpu.train.reproducible import own_randomness
+
+if TYPE_CHECKING:
+    from fastgpu.learner import Learner
+
+__all__ = ["SAMPLES", "by_learner", "make_source", "metrics_of", "samples_of"]
+
+SAMPLES = 64
+"""Items of the val split on which a file is compared with the learner."""
+
+SIZES = (1, 2, 29, 32)
+"""Items of the batches that they come in: a file must take batches of any size."""
+
+
+def samples_of(learner: Learner, most: int = SAMPLES) -> list[Batch]:
+    """Items of the split that is judged, spread evenly over it, in batches of different sizes.
+
+    Raises:
+        DataError: the learner has no data, or fewer than two items.
+    """
+    if not learner.data.splits:
+        raise DataError(
+            "Export runs the network on a few items. The learner was loaded without data. Give Learner.load(path, data), and export from that."
+        )
+    split = learner.data.judged()
+    parts: list[Batch] = []
+    if isinstance(split, ColumnSplit):
+        chosen = torch.linspace(0, len(split) - 1, min(most, len(split))).long()
+        for part in chosen.split(_sizes(len(chosen))):
+            y = {} if split.y is None else split.y.gather(part)
+            parts.append({"x": split.x.gather(part), "y": y, "n": len(part), "sizes": [len(part)]})
+    else:
+        whole, at = split.head(most), 0
+        for size in _sizes(whole["n"]):
+            x, y = ({k: v[at : at + size] for k, v in whole[side].items()} for side in ("x", "y"))
+            parts.append({"x": x, "y": y, "n": size, "sizes": [size]})
+            at += size
+    if sum(part["n"] for part in parts) < 2:
+        raise DataError("Export runs the network on at least two items. The data have fewer. Give Learner.load(path, data) more of them.")
+    return parts
+
+
+def make_source(learner: Learner, batches: Sequence[Batch], tolerance: float, *, snap: bool = True) -> Source:
+    """What every format is made from: the graph, an example, the manifest.
+
+    Args:
+        learner: the learner.
+        batches: what `samples_of` gave.
+        tolerance: largest difference that is allowed, for the manifest.
+        snap: whether a quantized network's weights are rounded in the graph; else they are as they were trained, for a
+            quantizer that rounds them itself.
+
+    Raises:
+        ExportError: the network or its task cannot be exported.
+    """
+    split = learner.data.judged()
+    example = _example(split)
+    net = learner.module if snap else finalize(copy.deepcopy(learner.module), snap=False)
+    with own_randomness():
+        graph = Graph(net, learner.data.input, learner.data.task, example)
+    lengths = {}
+    if isinstance(split, ColumnSplit) and split.x.lengths is not None:
+        longest = max(value.shape[1] for value in example.values() if value.ndim > 1)
+        lengths = {name: 1 for name, value in example.items() if value.ndim > 1 and value.shape[1] == longest}
+    return Source(
+        graph=graph,
+        example=example,
+        lengths=lengths,
+        manifest=_manifest(learner, graph, tolerance),
+        weights=learner.module.state_dict(),
+        facts=learner.facts(None, learner.weights_epoch),
+    )
+
+
+def _example(split: Split) -> dict[str, Tensor]:
+    """A few items as one batch, their number not that of any other size in it: a tracer takes equal sizes for the same one."""
+    head = columns_of(split.head(7)["x"])
+    taken = {size for value in head.values() for size in value.shape[1:]}
+    most = len(next(iter(head.values())))
+    count = next((n for n in (5, 7, 6, 4, 3, 2) if n <= most and n not in taken), most)
+    return {name: value[:count].contiguous() for name, value in head.items()}
+
+
+def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any]:
+    rows = [row for row in learner.history.rows if row["epoch"] == learner.weights_epoch]
+    return {
+        "fastgpu": fastgpu.__version__,
+        "architecture": learner.architecture,
+        "input": learner.data.input.to_dict(),
+        "task": learner.data.task.to_dict(),
+        "inputs": list(graph.inputs),
+        "outputs": list(graph.outputs),
+        "opset": None,
+        "precision": "float32",
+        "licence": zoo.find(learner.architecture)[1].licence if learner.from_zoo else None,
+        "metrics": {key: value for key, value in (rows[-1] if rows else {}).items() if key.startswith("val_")},
+        "tolerance": tolerance,
+    }
+
+
+def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
+    """What the learner's own network gives, where and as it is."""
+    module = learner.task_module()
+    device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
+    modes = [(part, part.training) for part in module.model.modules()]
+    module.to(device).eval()
+    found = []
+    try:
+        with own_randomness(), torch.no_grad():
+            for batch in batches:
+                x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
+                found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
+    finally:
+        for part, training in modes:
+            part.training = training
+    return found
+
+
+def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The learner's metrics that can be told from the outputs; empty where the items have no targets."""
+    metrics: Any = learner.task_module().val_metrics
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a few items may lack a class
+        for batch, found in zip(batches, outputs):
+            if batch["y"]:
+                learner.data.task.judge(metrics, found, batch["y"])
+        values = {name: metric.compute() for name, metric in metrics.items() if metric.update_called}
+    return {name: float(value) for name, value in values.items() if isinstance(value, Tensor) and value.numel() == 1 and not value.isnan()}
+
+
+def _sizes(n: int) -> list[int]:
+    """`n` as a sum of different sizes."""
+    found = []
+    for size in SIZES:
+        found.append(min(size, n - sum(found)))
+    return [size for size in [*found[:-1], n - sum(found[:-1])] if size]

@@ -1,0 +1,204 @@
+"""Quantizing a trained network without training it: ranges from data, several placements measured, the best that pays is kept."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from fastgpu.compress.measure import Latency, alternate
+from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
+from fastgpu.compress.report import CompressionReport
+from fastgpu.compress.restore import load_weights
+from fastgpu.data.loaders import split_steps
+from fastgpu.errors import ArgumentError, DataError, UnknownNameError
+from fastgpu.export.base import Source
+from fastgpu.export.graph import columns_of
+from fastgpu.export.int8 import quantized
+from fastgpu.export.onnx import to_onnx
+from fastgpu.exportable import make_source, samples_of
+from fastgpu.judging import evaluate, open_raw
+from fastgpu.optional import require
+
+if TYPE_CHECKING:
+    from fastgpu.data.loaders import Batch
+    from fastgpu.data.split import Split
+    from fastgpu.learner import Learner
+
+__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "run_quantize"]
+
+ITEMS = 512
+"""Items from which ranges are taken."""
+
+PLACEMENTS = ("all", "inner", "pointwise")
+"""Which layers compute with whole numbers: all; all but the first and the last; convolutions of 1x1 and linear layers."""
+
+
+def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candidates: str | Sequence[str]) -> CompressionReport:
+    """Try the placements, and keep the fastest that holds the budget; see `Learner.quantize`."""
+    if mode != "int8":
+        raise UnknownNameError("mode of quantization", str(mode), ["int8"])
+    if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
+        raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
+    net = learner.module
+    if quantized_layers(net):
+        raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
+    split, placements = _split(learner, data), _placements(net, candidates)
+    batches = list(batches_of(learner, split))
+    key, higher = learner.task_module().monitor
+    key = key.removeprefix("val_")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, int8")
+    before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
+    source = make_source(learner, samples_of(learner), 0.0)
+    models = {"as it came": to_onnx(source.graph, source.example, source.lengths)}
+    report.add("as it came", **{key: before})
+    states: dict[str, Mapping[str, Tensor]] = {}
+    try:
+        for name, layers in placements.items():
+            prepare(net, only=layers)
+            calibrate(net, partial(_call, learner, batches))
+            step = f"int8: {name}"
+            models[step] = int8_model(learner, batches, models["as it came"])
+            report.add(step, **{key: evaluate(learner)[key]})
+            states[step] = copy.deepcopy(net.state_dict())
+            load_weights(net, saved)
+    finally:
+        load_weights(net, saved)
+    _measure(report, models, source.example)
+    chosen = _choose(report, key, higher, max_drop)
+    if chosen is not None:
+        load_weights(net, states[chosen])
+        learner.remember_weights()
+    learner.say(str(report))
+    return report
+
+
+def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Source:
+    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a word.
+
+    Args:
+        samples: what `samples_of` gave.
+        floats: the source with rounded weights.
+        forced: whether a slower one is wanted too.
+    """
+    source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
+    plain = to_onnx(source.graph, source.example, source.lengths)
+    whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
+    if not forced:
+        plain_ms, whole_ms = (each.median for each in latencies([plain, whole], source.example))
+        if whole_ms >= plain_ms:
+            learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
+            return floats
+    return dataclasses.replace(source, model=whole, manifest={**source.manifest, "precision": "int8"})
+
+
+def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: Any) -> Any:
+    """The learner's quantized network as an ONNX graph of whole numbers.
+
+    Args:
+        batches: the `x` of some batches, from which ranges between the layers are read.
+        floats: its graph of floats, weights as they were trained, an `onnx.ModelProto`.
+    """
+    layer: Any = next(iter(quantized_layers(learner.module).values()))
+    taken = {each.name for each in floats.graph.input}
+    feeds = [{name: value.numpy() for name, value in columns_of(x).items() if name in taken} for x in batches]
+    target = "cpu" if layer.saturation_safe else "tensorrt"
+    return quantized(floats, feeds, ranges=input_ranges(learner.module), bits=layer.bits, target=target)
+
+
+def _split(learner: Learner, data: Any) -> Split:
+    if data is None:
+        return learner.data.split("train")
+    opened = open_raw(learner, data)
+    split = opened.split(next(name for name in ("train", "val", "test") if name in opened.splits))
+    if not len(split):
+        raise DataError("Calibration needs items. None came. Give some hundred like those of training.")
+    return split
+
+
+def _placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
+    """Name of a placement -> its layers; those that are no different from an earlier one are left out."""
+    wanted = PLACEMENTS if candidates == "auto" else [candidates] if isinstance(candidates, str) else list(candidates)
+    layers, found = quantizable(net), dict[str, list[str]]()
+    if not layers:
+        prepare(net)  # says what is missing
+    for name in wanted:
+        if name not in PLACEMENTS:
+            raise UnknownNameError("placement", str(name), PLACEMENTS)
+        chosen = {"all": layers, "inner": layers[1:-1], "pointwise": [n for n in layers if _pointwise(net.get_submodule(n))]}[name]
+        if chosen and chosen not in found.values():
+            found[name] = chosen
+    return found
+
+
+def _pointwise(layer: Any) -> bool:
+    return isinstance(layer, nn.Linear) or all(side == 1 for side in layer.kernel_size)
+
+
+def batches_of(learner: Learner, split: Split) -> Iterator[dict[str, Any]]:
+    """The `x` of batches drawn at random, `ITEMS` items in all."""
+    seen = 0
+    for batch in split.loader(min(32, learner.data.batch_size), shuffle=True, seed=learner.settings.seed, epoch=lambda: 0, rank=0, world=1):
+        for x, _ in split_steps(batch["x"], {}, batch["sizes"]):
+            yield x
+            seen += len(next(iter(x.values())))
+            if seen >= ITEMS:
+                return
+    if not seen:
+        raise DataError("Calibration needs items. None came. Give some hundred like those of training.")
+
+
+def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
+    module = learner.task_module().eval()
+    weight = next(learner.module.parameters())
+    preparation = module.preparation.to(weight.device)
+    with torch.no_grad():
+        for x in batches:
+            module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
+
+
+def latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
+    """CPU time of one thread for one item in onnxruntime, of all graphs in turns."""
+    runtime = require("onnxruntime", need="Measuring an ONNX graph")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
+    one = {each.name: example[each.name][:1].numpy() for each in sessions[0].get_inputs()}
+    return alternate([partial(session.run, None, one) for session in sessions])
+
+
+def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
+    for step, model, each in zip(report.steps, models.values(), latencies(list(models.values()), example)):
+        size = model.ByteSize() / 1024
+        step |= {"size_kb": size, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
+
+
+def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float) -> str | None:
+    """Name of the fastest step that is within the budget and faster than the first; says what speaks against the others."""
+    first, best = report.steps[0], None
+    for step in report.steps[1:]:
+        lost = drop(first[key], step[key], higher)
+        if lost > max_drop:
+            report.note(f"{step['step']}: refused, {key} drops by {lost:.2f} points, more than {max_drop:g}")
+        elif step["latency_1_ms"] >= first["latency_1_ms"]:
+            report.note(f"{step['step']}: refused, it is not faster than what it would replace")
+        elif best is None or step["latency_1_ms"] < best["latency_1_ms"]:
+            best = step
+    report.note(f"kept: {best['step']}" if best else "kept: the network as it came; no int8 file is faster within the budget")
+    return best["step"] if best else None
+
+
+def drop(before: float, after: float, higher_is_better: bool) -> float:
+    """How much worse a metric became, in points: hundredths of a metric from 0 to 1, per cent of what it was of any other.
+
+    Example:
+        >>> round(drop(0.98, 0.97, True), 6), round(drop(2.0, 2.1, False), 6)
+        (1.0, 5.0)
+    """
+    worse = before - after if higher_is_better else after - before
+    return 100 * worse if higher_is_better and abs(before) <= 1 else 100 * worse / max(abs(before), 1e-12)

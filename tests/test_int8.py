@@ -1,0 +1,147 @@
+"""Graphs of whole numbers: what quantize keeps, and that the file computes what was simulated."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from compressible import FAMILIES, network
+from torch import nn
+
+from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantized_layers
+from fastgpu.errors import ArgumentError, DataError, UnknownNameError
+from fastgpu.exportable import make_source, samples_of
+from fastgpu.quantizing import batches_of, drop, int8_model
+
+onnxruntime = pytest.importorskip("onnxruntime")
+from fastgpu.export.int8 import layers_of, quantized  # noqa: E402
+from fastgpu.export.onnx import to_onnx  # noqa: E402
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU6(),
+        nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False), nn.BatchNorm2d(16), nn.ReLU6(),
+        nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def run(model, feed):
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)
+
+
+@pytest.fixture
+def learn(make):
+    learner = make(small())
+    learner.fit(6, lr=5e-3)
+    return learner
+
+
+class TestQuantize:
+    def test_the_file_computes_what_is_simulated(self, learn):
+        before = learn.evaluate()["accuracy"]
+        prepare(learn.module)
+        batches = list(batches_of(learn, learn.data.split("train")))
+        module = learn.task_module().eval()
+        calibrate(learn.module, lambda: [module.model(module.preparation(x)) for x in batches])
+        assert drop(before, learn.evaluate()["accuracy"], True) <= 2
+        images = learn.data.split("val").head(100)["x"]["image"].numpy()
+        simulated = learn.predict("val")
+        source = make_source(learn, samples_of(learn), 0.0, snap=False)
+        model = int8_model(learn, batches, to_onnx(source.graph, source.example, source.lengths))
+        labels, probabilities = run(model, {"image": images})
+        assert (labels == np.asarray(simulated.labels)).mean() >= 0.98
+        assert np.abs(probabilities - simulated.probabilities).max() < 0.1
+        kinds = {tensor.data_type for tensor in model.graph.initializer}
+        assert 3 in kinds  # int8
+
+    def test_what_is_kept_is_faster_and_within_the_budget_or_nothing_is(self, learn, capsys):
+        saved = copy.deepcopy(learn.module.state_dict())
+        report = learn.quantize(max_drop=1.0)
+        assert [step["step"] for step in report.steps][:2] == ["as it came", "int8: all"]
+        kept = report.notes[-1].removeprefix("kept: ")
+        chosen = [step for step in report.steps if step["step"] == kept]
+        if chosen:
+            assert chosen[0]["latency_1_ms"] < report.steps[0]["latency_1_ms"]
+            assert drop(report.steps[0]["accuracy"], chosen[0]["accuracy"], True) <= 1.0
+            assert learn.evaluate()["accuracy"] == pytest.approx(chosen[0]["accuracy"])
+            with pytest.raises(ArgumentError, match="This one is quantized"):
+                learn.quantize()
+        else:
+            assert kept == "the network as it came; no int8 file is faster within the budget"
+            assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
+
+    def test_the_exported_file_is_proved(self, learn, tmp_path):
+        prepare(learn.module)
+        batches = list(batches_of(learn, learn.data.split("train")))
+        module = learn.task_module().eval()
+        calibrate(learn.module, lambda: [module.model(module.preparation(x)) for x in batches])
+        made = learn.export(tmp_path / "model.onnx", int8=True)
+        assert made.certificate["precision"] == "int8"
+        assert made.certificate["disagree"]["labels"] <= 0.02
+        plain = learn.export(tmp_path / "plain.onnx", int8=False)
+        assert plain.certificate["precision"] == "float32"
+        assert made.path.stat().st_size < plain.path.stat().st_size
+        with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers are onnx, openvino\. pt2 came with int8=True"):
+            learn.export(tmp_path / "model.pt2", int8=True)
+
+    def test_int8_of_a_network_of_floats(self, learn_once, tmp_path):
+        with pytest.raises(ArgumentError, match=r"int8=True exports a quantized network\. This one computes with floats"):
+            learn_once.export(tmp_path / "model.onnx", int8=True)
+        assert not list(tmp_path.glob("*.onnx*"))
+
+    @pytest.mark.parametrize("value", [-1, "0.5", None, True])
+    def test_max_drop(self, learn_once, value):
+        with pytest.raises(ArgumentError, match=r"max_drop is a number of points, at least 0\. .* came"):
+            learn_once.quantize(max_drop=value)
+
+    def test_names(self, learn_once):
+        with pytest.raises(UnknownNameError, match="Unknown placement 'pontwise'. Did you mean 'pointwise'"):
+            learn_once.quantize(candidates="pontwise")
+        with pytest.raises(UnknownNameError, match="Unknown mode of quantization 'int4'. Did you mean 'int8'"):
+            learn_once.quantize("int4")
+        assert not quantized_layers(learn_once.module)
+
+    def test_data_that_are_all_nothing(self):
+        net = nn.Linear(3, 2)
+        prepare(net)
+        with pytest.raises(DataError, match="Calibration needs items that differ"):
+            calibrate(net, lambda: net(torch.zeros(4, 3)))
+
+    def test_distill(self, make, learn):
+        student = make(small())
+        history = student.distill(learn, 3, lr=5e-3)
+        assert len(history) == 3
+        assert student.evaluate()["accuracy"] > 0.5
+
+
+@pytest.fixture
+def learn_once(make):
+    return make("mlp")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter about itself
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_becomes_a_graph_of_whole_numbers(name):
+    net, x = network(name)
+    plain = copy.deepcopy(net).requires_grad_(False)
+    prepare(net)
+    calibrate(net, lambda: net(*x))
+    names = [f"x{i}" for i in range(len(x))]
+    dynamic = tuple({0: torch.export.Dim.DYNAMIC} for _ in x)
+    program = torch.onnx.export(plain, x, dynamo=True, dynamic_shapes=dynamic, input_names=names, output_names=["y"], verbose=False)
+    model, ranges = program.model_proto, input_ranges(net)
+    assert {layer.name for layer in layers_of(model, list(ranges))} == set(ranges)
+    known = {each.name for each in model.graph.input}
+    feed = {name: value.numpy() for name, value in zip(names, x) if name in known}
+    floats, whole = run(model, feed)[0], run(quantized(model, [feed], ranges=ranges), feed)[0]
+    simulated = net(*x).detach().numpy()
+    assert np.linalg.norm(floats - plain(*x).detach().numpy()) <= 1e-3 * np.linalg.norm(floats)
+    spread = np.linalg.norm(floats - floats.mean(0))
+    assert np.linalg.norm(whole - simulated) <= 0.5 * spread
+    assert np.linalg.norm(whole - floats) <= 0.5 * spread
