@@ -13,6 +13,7 @@ __all__ = ["EXTRAS", "available", "require"]
 EXTRAS: dict[str, str] = {
     "babel": "text",
     "datasets": "data",
+    "executorch": "executorch",
     "faster_coco_eval": "vision",
     "imageio_ffmpeg": "video",
     "onnx": "export",

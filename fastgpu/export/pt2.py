@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["load", "program", "write"]
 
 
-def program(source: Source, format: str) -> ExportedProgram:
+def program(source: Source, format: str, *, batch: int | None = None, length: int | None = None) -> ExportedProgram:
     """A source as a program of torch.export, with an open size of the batch and, where batches differ, of their length.
+
+    Args:
+        source: the source.
+        format: name of the format, for errors.
+        batch: most items of a batch, None: any number.
+        length: longest item, None: any length.
 
     Raises:
         ExportError: the network cannot be traced.
@@ -25,8 +31,8 @@ def program(source: Source, format: str) -> ExportedProgram:
 
     from fastgpu.export.graph import tracing
 
-    dynamic = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: dynamic, **({source.lengths[name]: dynamic} if name in source.lengths else {})} for name in source.graph.inputs)
+    many, long = torch.export.Dim.DYNAMIC(max=batch), torch.export.Dim.DYNAMIC(max=length)
+    shapes = tuple({0: many, **({source.lengths[name]: long} if name in source.lengths else {})} for name in source.graph.inputs)
     columns = tuple(source.example[name] for name in source.graph.inputs)
     with tracing(source.graph, format):
         return torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))

@@ -39,7 +39,7 @@ def why_not(error: BaseException, network: str, format: str) -> str:
     if "static shape" in text or "specialized" in text or "Constraints violated" in text:
         return (
             f"For {format} the size of a batch must stay open. {network} fixes a size{where}. "
-            "Take sizes from the tensor, such as len(x), and do not compare them with numbers."
+            "Take sizes as x.shape[0], not by len(x), and do not compare them with numbers."
         )
     inner = chain[-1]
     first = next((line.strip().rstrip(".") for line in str(inner).splitlines() if line.strip()), "")

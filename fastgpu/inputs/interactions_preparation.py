@@ -56,12 +56,12 @@ class Catalogue(Preparation):
     def _everything(self, user: Tensor) -> dict[str, Tensor]:
         every = torch.arange(1, len(self.items), device=user.device)
         return {
-            "catalogue": every.expand(len(user), -1),
-            "catalogue_features": self.items[1:].expand(len(user), -1, -1),
+            "catalogue": every.expand(user.shape[0], -1),
+            "catalogue_features": self.items[1:].expand(user.shape[0], -1, -1),
             "seen_from": self.starts[user],
             "seen_count": self.counts[user],
-            "seen_steps": self.steps.expand(len(user), -1),
-            "seen_items": self.seen.expand(len(user), -1),
+            "seen_steps": self.steps.expand(user.shape[0], -1),
+            "seen_items": self.seen.expand(user.shape[0], -1),
         }
 
 

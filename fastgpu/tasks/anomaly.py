@@ -148,7 +148,7 @@ class Anomaly(ScoreAnswers, Task):
         predictions = self.decode(model(x) if out is None else out)
         threshold = _threshold(model)
         if threshold is not None:
-            predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(len(predictions["scores"]))
+            predictions["thresholds"] = threshold.to(predictions["scores"].dtype).expand(predictions["scores"].shape[0])
         return dict(self.complete(predictions, x))
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:

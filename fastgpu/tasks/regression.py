@@ -112,7 +112,7 @@ class Regression(NumberAnswers, Task):
 
     def _values(self, scaled: Tensor) -> Tensor:
         """Standardised `(b, k)`, or `(b,)` for one target -> `(b, k)` in the targets' own units."""
-        scaled = _wide(scaled).reshape(len(scaled), self.outputs)
+        scaled = _wide(scaled).reshape(-1, self.outputs)  # by len() a tracer would fix the size of a batch
         if self.outputs == 1:
             return scaled * self.std[0] + self.mean[0]
         return scaled * _constant(self.std, scaled.dtype, scaled.device) + _constant(self.mean, scaled.dtype, scaled.device)

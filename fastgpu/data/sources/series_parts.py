@@ -134,7 +134,8 @@ def _places(x: SeriesItems, part: Part, bad: np.ndarray, most: int = 3) -> str:
     places = []
     for i in np.flatnonzero(bad)[:most]:
         run = part.runs[int(x.run[i])]
-        places.append(f"run {run.name}" if x.window is None else f"run {run.name}, row {run.rows[int(x.start[i]) + x.window - 1]} (from 0)")
+        last = None if x.window is None or run.rows is None else run.rows[int(x.start[i]) + x.window - 1]
+        places.append(f"run {run.name}" if last is None else f"run {run.name}, row {last} (from 0)")
     return "; ".join(places) + (f"; and {bad.sum() - most} more" if bad.sum() > most else "")
 
 

@@ -72,7 +72,7 @@ class SpeechSeq2Seq(Adapter):
         from transformers import GenerationConfig, GenerationMixin
 
         net: Any = self.net
-        known = net.config
+        known, generate = net.config, vars(GenerationMixin)["generate"]
         # The numbers that a checkpoint's own settings suppress or force are of another vocabulary.
         settings = GenerationConfig(
             max_new_tokens=min(most, known.max_target_positions - 1),
@@ -82,7 +82,7 @@ class SpeechSeq2Seq(Adapter):
         )
         with torch.no_grad():
             # Not Whisper's own generate, which looks for prompts of languages and times.
-            tokens: Any = GenerationMixin.generate(net, inputs=self._frames(x), generation_config=settings)
+            tokens: Any = generate(net, inputs=self._frames(x), generation_config=settings)
         return tokens[:, 1:]
 
     def _frames(self, x: Mapping[str, Any]) -> Tensor:

@@ -49,7 +49,7 @@ class SASRec(nn.Module):
     def forward(self, user: Tensor, item: Tensor, history: Tensor, user_features: Tensor, item_features: Tensor) -> Tensor:
         """Histories `(b, length)`, latest last, and items `(b,)`, `(b, m)` or `(1, m)`, codes -> scores `(b, m)`."""
         item, _ = widened(item, item_features)
-        steps = torch.cat((history.new_zeros(len(history), 1), history), 1)
+        steps = torch.cat((history.new_zeros(history.shape[0], 1), history), 1)
         x = self.dropout(self.items(steps) + self.positions)
         nothing = steps == 0
         nothing[:, 0] = False

@@ -102,7 +102,7 @@ class TableAutoencoder(_Rebuilding):
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> dict[str, Tensor]:
         """Numbers `(batch, numbers)`, then categories `(batch, columns)` int64, those that there are -> `score` and `losses`."""
-        numbers = first if self.numbers else first.new_zeros(len(first), 0, dtype=torch.get_default_dtype())
+        numbers = first if self.numbers else first.new_zeros(first.shape[0], 0, dtype=torch.get_default_dtype())
         categories = second if self.numbers else first
         codes = [] if categories is None else list(categories.unbind(1))
         hot = [F.one_hot(code, count).to(numbers.dtype) for code, count in zip(codes, self.cardinalities)]
