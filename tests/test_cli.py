@@ -14,7 +14,7 @@ from comparing import heed_interrupts
 from PIL import Image
 
 from fastgpu.cli import main
-from fastgpu.cli.options import keywords
+from fastgpu.cli.options import keywords, shrinking
 from fastgpu.doctor import Report, examine, known_bad
 
 RUN = [sys.executable, "-c", "import sys; from fastgpu.cli import main; sys.exit(main())"]
@@ -67,10 +67,12 @@ def test_keywords_are_those_of_the_learner():
     from fastgpu import Learner
     from fastgpu.callbacks import Pruning
 
-    for method, call in (("__init__", Learner.__init__), ("fit", Learner.fit), ("prune", Learner.prune)):
+    found = {Learner.__init__: keywords("__init__"), Learner.fit: keywords("fit")}
+    found |= {getattr(Learner, verb): shrinking(verb) for verb in ("prune", "quantize", "compress", "distill", "export", "benchmark")}
+    for call, read in found.items():
         with_default = {n: p.default for n, p in inspect.signature(call).parameters.items() if p.default is not p.empty}
-        assert {name: keyword.default for name, keyword in keywords(method).items()} == with_default
-        assert all(keyword.words for keyword in keywords(method).values())
+        assert {name: keyword.default for name, keyword in read.items()} == with_default
+        assert all(keyword.words for keyword in read.values())
     of_callback = keywords("__init__", "callbacks/pruning.py", "Pruning")
     with_default = {n: p.default for n, p in inspect.signature(Pruning).parameters.items() if p.default is not p.empty}
     assert {name: keyword.default for name, keyword in of_callback.items()} == with_default
