@@ -65,7 +65,7 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     else:
         met = "met" if best[0] <= share else f"not met; {best[0]:.2f} is the best within the budget"
         report.note(f"kept: {best[2]}; {key} {best[0]:.2f} of what it was, target {share:g} {met}")
-        learner.__dict__.update(best[1].__dict__)
+        learner.__dict__.update({**best[1].__dict__, "log_rows": learner.log_rows})
     learner.say(str(report))
     return report
 

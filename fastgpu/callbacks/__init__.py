@@ -33,14 +33,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastgpu.callbacks.distillation import Distillation
     from fastgpu.callbacks.early_stopping import EarlyStopping
     from fastgpu.callbacks.progress import Progress
     from fastgpu.callbacks.pruning import Pruning
+    from fastgpu.callbacks.quantization import QuantizationAwareTraining
 
-__all__ = ["EarlyStopping", "Progress", "Pruning"]
+__all__ = ["Distillation", "EarlyStopping", "Progress", "Pruning", "QuantizationAwareTraining"]
 
 if not TYPE_CHECKING:
-    _HOMES = {"EarlyStopping": "early_stopping", "Progress": "progress", "Pruning": "pruning"}
+    _HOMES = {
+        "Distillation": "distillation",
+        "EarlyStopping": "early_stopping",
+        "Progress": "progress",
+        "Pruning": "pruning",
+        "QuantizationAwareTraining": "quantization",
+    }
 
     def __getattr__(name: str) -> Any:
         import importlib
