@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(p for p in ROOT.glob("*.md") if p.name != "CHANGELOG.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.M | re.S)
 REGISTRIES = (CALLBACKS, FAMILIES, FORMATS, INPUTS, SOURCES, TASKS, TRACKERS)
-RESNETS = {"README.md", "examples/own_loop.py", "examples/three_lines.py"}
+RESNETS = {"README.md", "docs/performance.md", "examples/own_loop.py", "examples/three_lines.py"}
 
 
 def _parameter(path):

@@ -93,16 +93,16 @@ def _number(column: Any) -> np.ndarray:
 def _seconds(column: Any) -> np.ndarray:
     import pandas as pd
 
-    try:
-        with warnings.catch_warnings():
-            # pandas warns where it reads each date on its own.
-            warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings():
+        # pandas warns where it reads each date on its own.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
             times = column if kind_of(column) == "date" else pd.to_datetime(column)
-    except (TypeError, ValueError) as error:
-        bad = pd.to_datetime(column, errors="coerce").isna() & column.notna()
-        row = int(np.argmax(bad.to_numpy()))
-        came = f"{column.iloc[row]!r} came in row {column.index[row]}" if bad.any() else f"Something else came: {error}"
-        raise DataError(f"The column {column.name!r} holds dates. {came}. Correct it, or drop the row.") from None
+        except (TypeError, ValueError) as error:
+            bad = pd.to_datetime(column, errors="coerce").isna() & column.notna()
+            row = int(np.argmax(bad.to_numpy()))
+            came = f"{column.iloc[row]!r} came in row {column.index[row]}" if bad.any() else f"Something else came: {error}"
+            raise DataError(f"The column {column.name!r} holds dates. {came}. Correct it, or drop the row.") from None
     if isinstance(times.dtype, pd.DatetimeTZDtype):
         times = times.dt.tz_convert(None)
     stamps = times.to_numpy()
