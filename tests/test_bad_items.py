@@ -46,6 +46,13 @@ def test_a_time_that_is_none_is_named_by_its_row(out):
         Learner("lstm/small", frame, window=20, out=out, verbose=False)
 
 
+def test_sensors_that_are_all_dead_are_not_normal(out):
+    learn = Learner("autoencoder", runs().drop(columns="label"), task="anomaly", window=16, out=out, verbose=False)
+    learn.fit(1)
+    with pytest.raises(BadItemError, match=r"A run must hold values\. .* has none: every sensor is empty"):
+        learn.predict(np.full((32, 2), np.nan))
+
+
 @pytest.mark.parametrize("given", ["", "   ", ["good", None], ["good", "  "], [float("nan")]])
 def test_an_empty_text_is_not_predicted(out, given):
     learn = Learner("text_bag", reviews(), out=out, verbose=False)

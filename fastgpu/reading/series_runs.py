@@ -82,7 +82,7 @@ def runs_of_frame(frame: Any, layout: SeriesLayout, where: str, repairs: Repairs
         rows = _in_order(rows, order, name, shown, layout, repairs)
         if rows is None:
             continue
-        if wrong := _infinite(values, rows, layout.channels, shown):
+        if wrong := _unusable(values, rows, layout.channels, shown):
             repairs.refuse(wrong, name)
             continue
         filled = _filled(values[rows], name, repairs)
@@ -94,10 +94,10 @@ def run_of_array(values: Any, channels: tuple[str, ...], name: str, repairs: Rep
     """A run from `(steps, channels)` numbers in order of time.
 
     Raises:
-        BadItemError: a value is infinite.
+        BadItemError: a value is infinite, or there is none.
     """
     values = as_floats(np.asarray(values))
-    if wrong := _infinite(values, np.arange(len(values)), channels, name):
+    if wrong := _unusable(values, np.arange(len(values)), channels, name):
         raise BadItemError(wrong)
     return Run(name=name, values=_filled(values, name, repairs))
 
@@ -142,6 +142,13 @@ def _in_order(
         repairs.refuse(f"A time comes once in a run. {shown} has one twice in {layout.time!r}, row {at} (from 0). {advice}", name)
         return None
     return rows
+
+
+def _unusable(values: np.ndarray, rows: np.ndarray, channels: Sequence[str], shown: str) -> str:
+    """What is wrong with a run's values, empty where nothing is: no value at all, or an infinite one."""
+    if len(rows) and np.isnan(values[rows]).all():
+        return f"A run must hold values. {shown} has none: every sensor is empty. Correct it, or leave the run out with on_bad_item='skip'."
+    return _infinite(values, rows, channels, shown)
 
 
 def _infinite(values: np.ndarray, rows: np.ndarray, channels: Sequence[str], shown: str) -> str:
