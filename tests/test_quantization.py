@@ -307,6 +307,7 @@ class TestLearner:
         assert not quantized_layers(learn.module)
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it traces
     def test_compiled(self, make):
         learn = make("mlp", compile=True)
         learn.fit(2, callbacks=[QuantizationAwareTraining()])

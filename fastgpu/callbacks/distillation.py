@@ -22,6 +22,14 @@ CLASS_AXES: dict[str, int | None] = {"classification": -1, "segmentation": 1, "t
 """Task -> axis of the classes in its logits; in all others outputs are numbers of their own."""
 
 
+def _without_compiled(teacher: nn.Module) -> nn.Module:
+    """A copy of a network that is being compiled: its `forward` would be that of the network it was copied from."""
+    for part in teacher.modules():
+        if hasattr(part.__dict__.get("forward"), "_torchdynamo_orig_callable"):
+            del part.forward
+    return teacher
+
+
 @CALLBACKS.register("distillation")
 class Distillation(Callback):
     """Mix the loss with the distance from a teacher's outputs (Hinton et al., 2015, https://arxiv.org/abs/1503.02531).
@@ -54,7 +62,7 @@ class Distillation(Callback):
         net = network_in(pl_module)
         teacher = self.teacher
         if teacher is None:
-            teacher = finalize(copy.deepcopy(net), snap=False)
+            teacher = _without_compiled(finalize(copy.deepcopy(net), snap=False))
             if self._own is not None:  # of a fit that goes on
                 teacher.load_state_dict(self._own)
             self._own = {name: t.detach().clone() for name, t in teacher.state_dict().items()}

@@ -6,14 +6,25 @@ from collections.abc import Collection
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.compressing import compare_last_epoch_only, network_in, refuse_after_averaging, share_done
 from fastgpu.callbacks.distillation import Distillation
-from fastgpu.compress.quantize import TARGETS, prepare, settle
+from fastgpu.compress.quantize import TARGETS, prepare, quantized_layers, settle
 from fastgpu.errors import ArgumentError, UnknownNameError
 
 __all__ = ["QuantizationAwareTraining"]
+
+
+def _agree(trainer: Trainer, net: nn.Module) -> None:
+    """Give all processes the ranges of the first: each has seen another share of the items."""
+    if trainer.world_size > 1:
+        ranges: Any = [layer.input_range for layer in quantized_layers(net).values()]
+        shared = trainer.strategy.broadcast([(each.low, each.high, each.batches) for each in ranges])
+        for each, values in zip(ranges, shared):
+            for own, value in zip((each.low, each.high, each.batches), values):
+                own.copy_(value)
 
 
 @CALLBACKS.register("quantization_aware_training")
@@ -80,10 +91,12 @@ class QuantizationAwareTraining(Callback):
             settle(network_in(pl_module), observing=phase[0], simulating=phase[1])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _agree(trainer, network_in(pl_module))
         settle(network_in(pl_module), observing=False, simulating=True)
         self._phase = None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _agree(trainer, network_in(pl_module))
         self._end(pl_module)
         if self.distillation:
             self.distillation.on_fit_end(trainer, pl_module)
