@@ -210,13 +210,16 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
         load_weights(learner.module, last_weights(read(learner.state_file)))
     elif trainer.interrupted and not rows and trainer.is_global_zero:
         write(checkpoints.folder / "last", learner.module.state_dict(), learner.facts(module.plan, None))
+    ended_early = kept is None and best is not None and best == rows[-1]
+    if ended_early and trainer.is_global_zero:  # a fit that compresses compares its last epoch alone, which was to be a later one
+        write(checkpoints.folder / "best", learner.module.state_dict(), learner.facts(None, last))
     learner.weights_epoch = int(best["epoch"]) if kept is not None and best is not None else last
     learner.remember_weights()
     if last is not None:
         which = f"epoch {learner.weights_epoch}, the "
         if best is None:
             which += "last (no validation data)"
-        elif kept is not None:
+        elif kept is not None or ended_early:
             which += f"best {module.monitor[0]} ({best[module.monitor[0]]:.4f})"
         else:
             which += f"last; epoch {int(best['epoch'])} was better, but its weights are not in this run"

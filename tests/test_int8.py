@@ -16,7 +16,7 @@ from fastgpu.exportable import make_source, samples_of
 from fastgpu.quantizing import batches_of, drop, int8_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
-from fastgpu.export.int8 import layers_of, quantized  # noqa: E402
+from fastgpu.export.int8 import _layer_of, layers_of, quantized  # noqa: E402
 from fastgpu.export.onnx import to_onnx  # noqa: E402
 
 
@@ -39,6 +39,15 @@ def learn(make):
     learner = make(small())
     learner.fit(6, lr=5e-3)
     return learner
+
+
+def test_a_layer_is_told_from_another_that_ends_in_its_name():
+    class Node:
+        input = ("x", "model.net.layer1.0.conv1.weight")
+        metadata_props = ()
+
+    assert _layer_of(Node, ["conv1", "layer1.0.conv1"]) == "layer1.0.conv1"
+    assert _layer_of(Node, ["conv1"]) is None  # the stem alone is quantized
 
 
 class TestQuantize:

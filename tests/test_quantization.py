@@ -306,6 +306,44 @@ class TestLearner:
         assert equal(learn.module.state_dict(), before)
         assert not quantized_layers(learn.module)
 
+    def test_one_distillation_serves_two_learners(self, make):
+        callback = Distillation()
+        make("mlp").fit(1, callbacks=[callback])
+        learn = make("mlp/large")
+        learn.fit(1, callbacks=[callback])
+        alone = make("mlp/large")
+        alone.fit(1, callbacks=[Distillation()])
+        assert equal(learn.module.state_dict(), alone.module.state_dict())
+
+    def test_an_interrupted_fit_leaves_the_last_whole_epoch(self, make):
+        class Interrupt(pl.Callback):
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                if pl_module.epoch == 3:
+                    raise KeyboardInterrupt
+
+        learn = make("mlp")
+        learn.fit(2)
+        history = learn.fit(4, callbacks=[QuantizationAwareTraining(), Interrupt()])
+        assert history.interrupted
+        assert learn.evaluate()["loss"] == pytest.approx(learn.history["val_loss"][-1], rel=1e-6)
+        again = Learner.load(learn.run_dir)
+        assert equal(again.module.state_dict(), learn.module.state_dict())
+        learn.fit(3, callbacks=[QuantizationAwareTraining()])
+        assert len(learn.history) == 6
+
+    def test_a_fit_that_ends_early_leaves_the_quantized_network_in_its_run(self, make, capsys):
+        class Stop(pl.Callback):
+            def on_train_epoch_end(self, trainer, pl_module):
+                trainer.should_stop = pl_module.epoch >= 3
+
+        learn = make("mlp", verbose=True)
+        learn.fit(3)
+        learn.fit(5, lr=1e-4, callbacks=[QuantizationAwareTraining(), Stop()])
+        assert "was better" not in capsys.readouterr().out
+        again = Learner.load(learn.run_dir, verbose=False)
+        assert quantized_layers(again.module)
+        assert equal(again.module.state_dict(), learn.module.state_dict())
+
     @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it traces
     def test_compiled(self, make):

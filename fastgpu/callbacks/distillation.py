@@ -38,7 +38,8 @@ class Distillation(Callback):
     optimization, on the network's output where that is a tensor. Networks that give neither learn without it.
 
     Args:
-        teacher: a trained network for the same items; None: the network as it is when its first fit begins.
+        teacher: a trained network for the same items; None: the network as it is when a fit begins. A fit that goes on from a
+            checkpoint keeps the teacher that it had.
         temperature: what logits are divided by, above 0.
         alpha: share of the teacher in the loss, 0 to 1.
     """
@@ -57,6 +58,9 @@ class Distillation(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._own = state_dict.get("teacher")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._own = None  # of another fit, perhaps of another network; a checkpoint that is read next brings its own
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         net = network_in(pl_module)

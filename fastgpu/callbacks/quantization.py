@@ -75,6 +75,8 @@ class QuantizationAwareTraining(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":  # before a checkpoint is read and the optimizer is made
             refuse_after_averaging(self, trainer)
+            if self.distillation:
+                self.distillation.setup(trainer, pl_module, stage)
             prepare(network_in(pl_module), bits=self.bits, target=self.target, ignore=self.ignore)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,10 @@ CONVOLUTIONAL = ("Conv", "Gemm", "MatMul", "Clip", "Relu", "Add", "MaxPool", "Re
 
 ATTENDING = ("Conv", "Gemm", "MatMul")
 """In Transformers layers alone: normalisation and attention lose too much."""
+
+
+WITHIN = "model.net."
+"""Where the network is in an exported `Graph`."""
 
 
 class Layer(NamedTuple):
@@ -47,12 +51,11 @@ def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
     from onnx import numpy_helper
 
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    longest = sorted(names, key=len, reverse=True)
-    found = []
+    known, found = set(names), []
     for node in model.graph.node:
         if node.op_type not in ATTENDING or len(node.input) < 2 or node.input[1] not in weights:
             continue
-        name = _layer_of(node, longest)
+        name = _layer_of(node, known)
         if name is not None:
             transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
             axis = 0 if node.op_type == "Conv" or transposed else 1
@@ -60,13 +63,12 @@ def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
     return found
 
 
-def _layer_of(node: Any, names: Sequence[str]) -> str | None:
-    for name in names:
-        if node.input[1] == f"{name}.weight" or node.input[1].endswith(f".{name}.weight"):
-            return name
+def _layer_of(node: Any, names: Collection[str]) -> str | None:
+    """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
     scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
     around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
-    return next((name for name in names for scope in around if scope == name or scope.endswith(f".{name}")), None)
+    places = [node.input[1].removesuffix(".weight"), *reversed(around)]
+    return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
 
 
 def quantized(
