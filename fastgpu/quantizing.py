@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "placements", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -48,7 +48,7 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
     net = learner.module
     if quantized_layers(net):
         raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
-    split, placements = _split(learner, data), _placements(net, candidates)
+    split, tried = _split(learner, data), placements(net, candidates)
     batches = list(batches_of(learner, split))
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
@@ -59,7 +59,7 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
     try:
-        for name, layers in placements.items():
+        for name, layers in tried.items():
             prepare(net, only=layers)
             calibrate(net, partial(_call, learner, batches))
             step = f"int8: {name}"
@@ -121,7 +121,7 @@ def _split(learner: Learner, data: Any) -> Split:
     return split
 
 
-def _placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
+def placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
     """Name of a placement -> its layers; those that are no different from an earlier one are left out."""
     wanted = PLACEMENTS if candidates == "auto" else [candidates] if isinstance(candidates, str) else list(candidates)
     layers, found = quantizable(net), dict[str, list[str]]()

@@ -15,6 +15,7 @@ import torch
 
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
+from fastgpu.export.onnx import SCOPES, strip
 from fastgpu.optional import require
 
 __all__ = ["Layer", "layers_of", "quantized"]
@@ -65,7 +66,7 @@ def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
 
 def _layer_of(node: Any, names: Collection[str]) -> str | None:
     """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
-    scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
     around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
     places = [node.input[1].removesuffix(".weight"), *reversed(around)]
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
@@ -123,7 +124,9 @@ def quantized(
             weight_type=quantization.QuantType.QInt8,
             extra_options=options,
         )
-        return require("onnx", need="Quantizing an ONNX graph").load(file)
+        made = require("onnx", need="Quantizing an ONNX graph").load(file)
+    strip(made)
+    return made
 
 
 def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
