@@ -53,7 +53,7 @@ def measure(name: str, images: torch.Tensor) -> None:
     net = timm.create_model(name).eval()
     files = {"float32": to_onnx(net)}
     for placement, layers in placements(net, "auto").items():
-        files[f"int8, {placement}"] = int8(net, files["float32"], layers, images)
+        files[placement] = int8(net, files["float32"], layers, images)
     if name in PRUNED:
         prune(net, images[:2], amount=0.5, round_to=16)
         files["pruned"] = to_onnx(net)
