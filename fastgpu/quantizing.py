@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.measure import Latency, alternate
+from fastgpu.compress.measure import Latency, alternate, macs, parameters
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
@@ -25,13 +25,14 @@ from fastgpu.export.onnx import to_onnx
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate, open_raw
 from fastgpu.optional import require
+from fastgpu.shrinking import BATCHES, example_of
 
 if TYPE_CHECKING:
     from fastgpu.data.loaders import Batch
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "placements", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_source", "latencies", "placements", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -79,7 +80,9 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
             load_weights(net, saved)
     finally:
         load_weights(net, saved)
-    _measure(report, models, source.example)
+    same = {"parameters": parameters(net), "macs": macs(net, example_of(learner))}
+    for step, facts in zip(report.steps, graph_facts(list(models.values()), source.example)):
+        step |= same | facts
     chosen = _choose(report, key, higher, max_drop, MODES[mode])
     if chosen is not None:
         load_weights(net, states[chosen])
@@ -187,20 +190,23 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
             module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
 
 
-def latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
-    """CPU time of one thread for one item in onnxruntime, of all graphs in turns."""
+def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:
+    """CPU time of one thread for a batch of `items` in onnxruntime, of all graphs in turns."""
     runtime = require("onnxruntime", need="Measuring an ONNX graph")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
-    one = {each.name: example[each.name][:1].numpy() for each in sessions[0].get_inputs()}
-    return alternate([partial(session.run, None, one) for session in sessions])
+    given = {each.name: example[each.name][:1].repeat_interleave(items, 0).numpy() for each in sessions[0].get_inputs()}
+    return alternate([partial(session.run, None, given) for session in sessions])
 
 
-def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
-    for step, model, each in zip(report.steps, models.values(), latencies(list(models.values()), example)):
-        size = model.ByteSize() / 1024
-        step |= {"size_kb": size, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
+def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """For a report: size of each graph, and its time for batches of 1 and of 32, in turns."""
+    facts: list[dict[str, Any]] = [{"size_kb": model.ByteSize() / 1024} for model in models]
+    for items in BATCHES:
+        for each, found in zip(facts, latencies(models, example, items)):
+            each |= {f"latency_{items}_ms": found.median, f"spread_{items}_ms": found.spread, "threads": found.threads}
+    return facts
 
 
 def _pays(before_ms: float, after_ms: float, inputs: str) -> bool:
