@@ -15,9 +15,8 @@ import torch
 from fastgpu.errors import ArgumentError, UnknownNameError
 from fastgpu.export.base import FORMATS, Format
 from fastgpu.export.eager import EAGER
-from fastgpu.export.verify import compare
 from fastgpu.export.worker import Worker
-from fastgpu.exportable import by_learner, make_source, metrics_of, samples_of
+from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
             rows[name] = {
                 "format": name,
                 **_metric(learner, metrics_of(learner, batches, [{k: torch.from_numpy(v) for k, v in each.items()} for each in found])),
-                "difference": compare(found, [{k: v.numpy() for k, v in each.items()} for each in expected]).largest,
+                "difference": agreement_of(learner, found, expected).largest,
                 "size_mb": sum(path.stat().st_size for path in (file, *sizes)) / 2**20,
             }
         for size, file in timed.items():

@@ -18,12 +18,13 @@ from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import DataError
 from fastgpu.export.base import Source
 from fastgpu.export.graph import Graph, columns_of
+from fastgpu.export.verify import Agreement, compare
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["SAMPLES", "by_learner", "make_source", "metrics_of", "samples_of"]
+__all__ = ["SAMPLES", "agreement_of", "by_learner", "make_source", "metrics_of", "samples_of"]
 
 SAMPLES = 64
 """Items of the val split on which a file is compared with the learner."""
@@ -136,6 +137,12 @@ def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list
     return found
 
 
+def agreement_of(learner: Learner, found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Tensor]]) -> Agreement:
+    """How far what a file gave is from what the learner gave; what has no order is brought into one."""
+    align, right = learner.data.task.aligned, [{name: value.numpy() for name, value in each.items()} for each in expected]
+    return compare([align(a, b) for a, b in zip(found, right, strict=True)], [align(b, b) for b in right])
+
+
 def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     """The learner's metrics that can be told from the outputs; empty where the items have no targets."""
     metrics: Any = learner.task_module().val_metrics
@@ -144,7 +151,8 @@ def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Map
         for batch, found in zip(batches, outputs):
             if batch["y"]:
                 learner.data.task.judge(metrics, found, batch["y"])
-        values = {name: metric.compute() for name, metric in metrics.items() if metric.update_called}
+        computed = {name: metric.compute() for name, metric in metrics.items() if metric.update_called}
+    values = {name: v for key, each in computed.items() for name, v in (each if isinstance(each, dict) else {key: each}).items()}
     return {name: float(value) for name, value in values.items() if isinstance(value, Tensor) and value.numel() == 1 and not value.isnan()}
 
 

@@ -23,8 +23,8 @@ from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, ExportError, RunFolderError
 from fastgpu.export.base import FORMATS, Source, format_of
 from fastgpu.export.graph import is_half
-from fastgpu.export.verify import Agreement, compare, outputs_of
-from fastgpu.exportable import by_learner, make_source, metrics_of, samples_of
+from fastgpu.export.verify import Agreement, outputs_of
+from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
 from fastgpu.optional import require
 from fastgpu.quantizing import int8_source
 from fastgpu.train.reproducible import own_randomness
@@ -140,7 +140,7 @@ def _certificate(
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     found = outputs_of(FORMATS[format], staged, given)
     expected = by_learner(learner, source.graph, batches)
-    agreement = compare(found, [{name: value.numpy() for name, value in each.items()} for each in expected])
+    agreement = agreement_of(learner, found, expected)
     before = metrics_of(learner, batches, expected)
     after = metrics_of(learner, batches, [{name: torch.from_numpy(value) for name, value in each.items()} for each in found])
     samples = sum(batch["n"] for batch in batches)

@@ -18,12 +18,12 @@ from fastgpu.assemble import open_data
 from fastgpu.config import Settings
 from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
-from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs import INPUTS
 from fastgpu.nn.adapters import adapt
 from fastgpu.reading.video import Film, is_film
 from fastgpu.tasks import TASKS
-from fastgpu.tasks.boxes import original_boxes
+from fastgpu.tasks.boxes import matched, original_boxes
 from fastgpu.tasks.detection import Detection
 from fastgpu.train.groups import freeze_to_head
 
@@ -626,3 +626,58 @@ class TestFilms:
         results = learn.predict([tmp_path / "traffic" / "images" / "000.png", tmp_path / "small.png"])
         with pytest.raises(ArgumentError, match="The frames of a film have one size. 96x64 and 40x40 came"):
             results.save(tmp_path / "mixed.gif")
+
+
+def sorted_boxes(count, seed=0):
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 60, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 30, (count, 2))], 1).astype(np.float32)
+    scores = -np.sort(-rng.uniform(0.3, 1, count)).astype(np.float32)
+    return {"boxes": boxes, "labels": rng.integers(0, 3, count), "scores": scores, "shown": np.arange(count) % 3 > 0}
+
+
+class TestExported:
+    @pytest.mark.parametrize("architecture", ["fcos/resnet10t", "retinanet/resnet10t", "rt_detr_v2/tiny", "ssdlite320_mobilenet_v3_large"])
+    def test_boxes_in_a_graph_are_those_of_the_library(self, architecture, tmp_path, out):
+        if architecture.startswith("rt_detr"):
+            pytest.importorskip("transformers")
+        learn = Learner(architecture, coco(tmp_path / "traffic", 12), task="detection", out=out, verbose=False)
+        module, batch = learn.task_module().eval(), learn.data.split("train").head(3)
+        module.model.net.score_thresh = 0.005  # untrained networks are not sure of anything
+        with torch.no_grad():
+            x = module.preparation(batch["x"])
+            given = module.model(x)
+            found = module.model.detect(x, given)
+            if architecture.startswith("ssd"):
+                with pytest.raises(ExportError, match="picks boxes one by one, which an exported network cannot. Take fcos"):
+                    module.model.detect_in_graph(x, given)
+                return
+            graph = module.model.detect_in_graph(x, given)
+        for i, scores in enumerate(found["scores"]):
+            count = len(scores)
+            assert count
+            assert torch.allclose(graph["scores"][i, :count], scores, atol=1e-6)
+            assert torch.allclose(graph["boxes"][i, :count], found["boxes"][i], atol=1e-4)
+            assert torch.equal(graph["labels"][i, :count], found["labels"][i])
+            assert not graph["scores"][i, count:].any()
+
+    def test_an_order_of_equal_scores_has_no_meaning(self):
+        expected = sorted_boxes(12)
+        other = np.random.default_rng(1).permutation(12)
+        found = {name: value[other] for name, value in expected.items()}
+        again, right = matched(found, expected), matched(expected, expected)
+        assert all(np.array_equal(again[name], right[name]) for name in right)
+        assert right["shown"].sum() == expected["shown"].sum()
+
+    @pytest.mark.parametrize("change", ["fewer", "more", "moved", "renamed"])
+    def test_other_boxes_are_told(self, change):
+        expected = sorted_boxes(12)
+        found = {name: value.copy() for name, value in expected.items()}
+        if change in ("fewer", "more"):
+            found["shown"][1 if change == "fewer" else 0] = change == "more"
+        elif change == "moved":
+            found["boxes"][1] += 3
+        else:
+            found["labels"][1] = (found["labels"][1] + 1) % 3
+        again, right = matched(found, expected), matched(expected, expected)
+        assert not all(np.array_equal(again[name], right[name]) for name in right)

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation", "detection", "instance_segmentation"}
+STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation", "instance_segmentation"}
 """Fields whose predictions no single pass of a graph gives: there is no file of them to open."""
 CASES = {field.name: field for field in all_fields() if field.name not in STEP_BY_STEP and field.task != "ranking"}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}
@@ -249,7 +249,7 @@ def test_kinds_and_tasks_that_it_does_not_know_are_refused(exported, tmp_path):
     facts = Predictor.load(exported).facts
     for part, said in (
         ({"input": {**facts["input"], "kind": "interactions"}}, "The Predictor reads audio, image, .* is of interactions. Use Learner.load"),
-        ({"task": {**facts["task"], "name": "detection"}}, "The Predictor answers anomaly, classification, .* is of detection. Use Learner.load"),
+        ({"task": {**facts["task"], "name": "ranking"}}, "The Predictor answers anomaly, classification, .* is of ranking. Use Learner.load"),
     ):
         (tmp_path / "a.onnx").write_bytes(sealed(header({**facts, **part}).encode()))
         with pytest.raises(ArgumentError, match=said):

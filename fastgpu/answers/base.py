@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgpu.registry import Registry
 
-__all__ = ["ANSWERS", "Answers", "strung"]
+__all__ = ["ANSWERS", "Answers", "short", "strung"]
 
 ANSWERS: Registry[type[Answers]] = Registry("task", "fastgpu.answers")
 
@@ -79,3 +79,8 @@ def strung(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else [value for part in parts for value in part[name]]
         for name, first in parts[0].items()
     }
+
+
+def short(names: Sequence[Any], most: int = 5) -> str:
+    """The first names: `"0, 1, 2, ..."`."""
+    return ", ".join(str(n) for n in names[:most]) + (", ..." if len(names) > most else "")

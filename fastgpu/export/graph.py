@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +25,9 @@ __all__ = ["Graph", "columns_of", "is_half", "tracing"]
 
 HOST = ("original_size",)
 """Columns of a batch that only say how a prediction is brought back to the item as it came; a graph does not take them."""
+
+CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"
+"""transformers' own switch for its checks of values, which no graph can hold."""
 
 
 class Graph(nn.Module):
@@ -94,9 +98,10 @@ def tracing(graph: Graph, format: str) -> Iterator[None]:
     Raises:
         ExportError: the network cannot be traced, or the format lacks one of its operations.
     """
-    shortcuts, logged = torch.backends.mha.get_fastpath_enabled(), logging.root.manager.disable
+    shortcuts, logged, checks = torch.backends.mha.get_fastpath_enabled(), logging.root.manager.disable, os.environ.get(CHECKS)
     torch.backends.mha.set_fastpath_enabled(False)  # its one operation is known to no other runtime
     logging.disable(logging.CRITICAL)
+    os.environ[CHECKS] = "1"
     said = io.StringIO()  # tracers print whole graphs where they fail
     try:
         with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -108,4 +113,8 @@ def tracing(graph: Graph, format: str) -> Iterator[None]:
         raise ExportError(why_not(error, type(graph.model.net).__name__, format)) from error
     finally:
         logging.disable(logged)
+        if checks is None:
+            del os.environ[CHECKS]
+        else:
+            os.environ[CHECKS] = checks
         torch.backends.mha.set_fastpath_enabled(shortcuts)

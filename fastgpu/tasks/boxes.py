@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastgpu.answers.pixels import class_colours
 from fastgpu.inputs.image import frame_scale
+from fastgpu.nn.adapters.picking import unsuppressed
 from fastgpu.optional import require
 
-__all__ = ["box_sizes", "colours_of", "draw_boxes", "mean_average_precision", "original_boxes", "padded", "paint_boxes", "shown"]
+__all__ = ["box_sizes", "matched", "mean_average_precision", "original_boxes", "padded", "shown"]
 
 SURE = 0.3
 """Least score of a box in results; metrics count all that the network gives."""
@@ -61,47 +61,41 @@ def original_boxes(boxes: Sequence[Tensor], original: Tensor, size: tuple[int, i
 
 
 def shown(boxes: Tensor, scores: Tensor) -> Tensor:
-    """Numbers `(k,)` of the boxes that results hold, highest score first: of a score of at least `SURE`, one in a place."""
-    from torchvision.ops import nms
+    """Which boxes of each picture results hold, `(b, n)` bool: those of a score of at least `SURE`, one in a place.
 
-    sure = torch.nonzero(scores >= SURE)[:, 0]
-    return sure[nms(boxes[sure].float(), scores[sure].float(), SAME_PLACE)]
-
-
-def colours_of(classes: Sequence[Any]) -> dict[Any, tuple[int, int, int]]:
-    """Class -> `(red, green, blue)`, 0 to 255; none is black."""
-    return {name: tuple(colour.tolist()) for name, colour in zip(classes, class_colours(len(classes) + 1)[1:])}
+    Args:
+        boxes: `(b, n, 4)`, at least 0.
+        scores: `(b, n)`.
+    """
+    return unsuppressed(boxes, torch.where(scores >= SURE, scores, 0.0), SAME_PLACE)
 
 
-def caption(found: Mapping[str, Any], i: int) -> str:
-    """What stands beside box number `i`: its label, and its score where there is one."""
-    return f"{found['labels'][i]} {found['scores'][i]:.0%}" if "scores" in found else str(found["labels"][i])
+def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The boxes of one picture that results hold, in the order of those that were expected; zeros where one is missing.
 
+    Args:
+        found: `"boxes"` `(n, 4)`, `"labels"`, `"scores"` and `"shown"` `(n,)`.
+        expected: the same.
 
-def draw_boxes(axes: Any, found: Mapping[str, Any], colours: Mapping[Any, tuple[int, int, int]]) -> None:
-    """Draw boxes with their captions into matplotlib axes that show the picture."""
-    from matplotlib.patches import Rectangle
+    Returns:
+        The same names: first the match of each expected box, then what was not expected.
+    """
+    from torchvision.ops import box_iou
 
-    for i, ((left, top, right, bottom), label) in enumerate(zip(found["boxes"], found["labels"])):
-        colour = tuple(part / 255 for part in colours[label])
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, linewidth=1.5, edgecolor=colour))
-        background = {"facecolor": colour, "edgecolor": "none", "pad": 0.5}
-        axes.text(left, top, caption(found, i), fontsize=6, verticalalignment="bottom", clip_on=True, bbox=background)
-
-
-def paint_boxes(picture: Any, found: Mapping[str, Any], colours: Mapping[Any, tuple[int, int, int]]) -> None:
-    """Draw boxes with their captions into a PIL picture of mode RGB, in its own pixels."""
-    from PIL import ImageDraw
-
-    canvas = ImageDraw.Draw(picture)
-    line = max(1, round(min(picture.size) / 200))
-    for i, ((left, top, right, bottom), label) in enumerate(zip(found["boxes"].tolist(), found["labels"])):
-        colour = colours[label]
-        canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=line)
-        if min(picture.size) >= 100:  # no letter can be read in a smaller one
-            place = canvas.textbbox((left, top), caption(found, i), anchor="lb")
-            canvas.rectangle(place, fill=colour)
-            canvas.text((left, top), caption(found, i), fill=(0, 0, 0), anchor="lb")
+    mine, theirs = (np.flatnonzero(each["shown"]) for each in (found, expected))
+    overlap = box_iou(*(torch.from_numpy(each["boxes"][at]) for each, at in ((expected, theirs), (found, mine)))).numpy()
+    overlap[expected["labels"][theirs][:, None] != found["labels"][mine]] = 0
+    order = np.full(len(theirs), -1)
+    for row in range(len(theirs)):
+        free = np.setdiff1d(np.arange(len(mine)), order)
+        if len(free):
+            order[row] = free[overlap[row, free].argmax()]
+    order = np.concatenate([order, np.setdiff1d(np.arange(len(mine)), order)]).astype(int)
+    there = np.flatnonzero(order >= 0)
+    made = {name: np.zeros_like(value) for name, value in found.items()}
+    for name, value in found.items():
+        made[name][there] = value[mine[order[there]]]
+    return made
 
 
 def mean_average_precision(name: str, kind: str = "bbox") -> Any:

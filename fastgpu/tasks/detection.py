@@ -10,30 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.base import short
+from fastgpu.answers.boxes import BoxAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, TensorColumns
 from fastgpu.data.sources.base import objects
 from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.image import frame_scale
+from fastgpu.nn.adapters.detector import Detector
 from fastgpu.tasks.base import TASKS, Task, owned_loss
-from fastgpu.tasks.boxes import (
-    box_sizes,
-    colours_of,
-    draw_boxes,
-    mean_average_precision,
-    original_boxes,
-    padded,
-    paint_boxes,
-    shown,
-)
-from fastgpu.tasks.labels import renumbering, short, unknown_class
+from fastgpu.tasks.boxes import box_sizes, matched, mean_average_precision, original_boxes, padded, shown
+from fastgpu.tasks.labels import renumbering, unknown_class
 
 __all__ = ["Detection"]
 
 
 @TASKS.register("detection")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Detection(Task):
+class Detection(BoxAnswers, Task):
     """Boxes with classes, in the original picture's pixels.
 
     A raw target is a dict a picture: `"boxes"` `(k, 4)` floats left, top, right, bottom in pixels of the picture as it came,
@@ -49,15 +43,11 @@ class Detection(Task):
         box_sizes: side of a small and of a large box in pixels of the frame; detectors choose their levels by it.
     """
 
-    name: ClassVar[str] = "detection"
     metric_names: ClassVar[tuple[str, ...]] = ("map", "map_50", "map_75", "mar_100")
     default_metrics: ClassVar[tuple[str, ...]] = ("map",)
     decodes: ClassVar[bool] = True
-    paints: ClassVar[bool] = True
     monitor: ClassVar[str] = "map"
 
-    classes: tuple[str | int, ...]
-    frame: tuple[int, int]
     box_sizes: tuple[float, float]
 
     @classmethod
@@ -108,10 +98,6 @@ class Detection(Task):
         return objects(made)
 
     @property
-    def names(self) -> tuple[str | int, ...]:
-        return self.classes
-
-    @property
     def outputs(self) -> int:
         return len(self.classes)
 
@@ -147,37 +133,31 @@ class Detection(Task):
         height, width = x["image"].shape[-2:]
         boxes = original_boxes(found["boxes"], x["original_size"], (height, width))
         kept = {k: found[k] for k in ("labels", "scores", "masks") if k in found}
-        return {"boxes": boxes, **kept, "size": x["original_size"]}
+        # In the frame, as an exported network does it.
+        sure = [shown(b[None].float(), s[None].float())[0] for b, s in zip(found["boxes"], found["scores"])]
+        return {"boxes": boxes, **kept, "shown": sure, "size": x["original_size"]}
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        raise ExportError(
-            "Boxes are picked one by one, which an exported network cannot yet. Keep the learner with learn.save, and predict with Learner.load."
-        )
+        if not isinstance(model, Detector):
+            raise ExportError("Boxes are exported of detectors of torchvision and transformers. This one is another. Keep it with learn.save.")
+        found = model.detect_in_graph(x, model(x))
+        return {**found, "shown": shown(found["boxes"].clamp_min(0), found["scores"])}
+
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        boxes, there = predictions["boxes"] / y["scale"][:, None, None], predictions["scores"] > 0
+        listed = {"boxes": boxes, "labels": predictions["labels"], "scores": predictions["scores"]}
+        self.update(metrics, {name: [v[kept] for v, kept in zip(value, there)] for name, value in listed.items()}, y)
+
+    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        pictures = range(len(expected["scores"]))
+        parts = [matched(*({name: value[i] for name, value in each.items()} for each in (found, expected))) for i in pictures]
+        return {name: np.stack([part[name] for part in parts]) for name in found}
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         found = [{k: predictions[k][i] for k in ("boxes", "labels", "scores")} for i in range(len(y["count"]))]
         true = [{"boxes": boxes, "labels": labels} for boxes, labels in self._true(y)]
         for metric in metrics.values():
             metric.update(found, true)
-
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        listed = []
-        for boxes, labels, scores in zip(predictions["boxes"], predictions["labels"], predictions["scores"]):
-            kept = shown(boxes, scores)
-            names = [self.classes[i] for i in labels[kept].tolist()]
-            listed.append({"boxes": boxes[kept].numpy(), "labels": names, "scores": scores[kept].numpy()})
-        return {"boxes": listed}
-
-    def table(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One row a box: `item`, `label`, `score` and its corners in pixels."""
-        found = columns["boxes"]
-        corners = np.concatenate([np.zeros((0, 4), np.float32), *(each["boxes"] for each in found)])
-        return {
-            "item": np.repeat(np.arange(len(found)), [len(each["boxes"]) for each in found]),
-            "labels": [label for each in found for label in each["labels"]],
-            "scores": np.concatenate([np.zeros(0, np.float32), *(each["scores"] for each in found)]),
-            **dict(zip(("left", "top", "right", "bottom"), corners.T)),
-        }
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"boxes": [{"boxes": b.numpy(), "labels": [self.classes[i] for i in labels.tolist()]} for b, labels in self._true(y)]}
@@ -186,17 +166,6 @@ class Detection(Task):
         """Boxes in the original picture's pixels, and labels, of each picture of a batch."""
         boxes = y["boxes"] / y["scale"][:, None, None]
         return [(boxes[i, :count], y["labels"][i, :count]) for i, count in enumerate(y["count"])]
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        labels = columns["boxes"][index]["labels"]
-        return f"{len(labels)}: {short(labels)}" if labels else "nothing"
-
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
-        draw_boxes(axes, columns["boxes"][index], colours_of(self.classes))
-
-    def paint(self, picture: Any, columns: Mapping[str, Any], index: int) -> Any:
-        paint_boxes(picture, columns["boxes"][index], colours_of(self.classes))
-        return picture
 
     def loss(self, name: str, *, class_weight: tuple[float, ...] | None = None) -> nn.Module:
         return owned_loss(self, name, class_weight)

@@ -15,7 +15,7 @@ from fastgpu.data.columns import Columns, JoinedColumns
 from fastgpu.data.instance_masks import InstanceMasks
 from fastgpu.errors import DataError
 from fastgpu.tasks.base import TASKS
-from fastgpu.tasks.boxes import mean_average_precision, shown
+from fastgpu.tasks.boxes import mean_average_precision
 from fastgpu.tasks.detection import Detection
 
 __all__ = ["InstanceSegmentation"]
@@ -54,9 +54,8 @@ class InstanceSegmentation(Detection):
     def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
         listed = super().columns(predictions)["boxes"]
         for i, found in enumerate(listed):
-            boxes = predictions["boxes"][i]
-            kept = shown(boxes, predictions["scores"][i])
-            found["masks"] = _pasted(predictions["masks"][i][kept], boxes[kept], predictions["size"][i]).numpy()
+            kept = predictions["shown"][i]
+            found["masks"] = _pasted(predictions["masks"][i][kept], predictions["boxes"][i][kept], predictions["size"][i]).numpy()
         return {"boxes": listed}
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:

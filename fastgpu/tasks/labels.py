@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgpu.answers.base import short
 from fastgpu.errors import DataError, nearest
 
 __all__ = ["Label", "classes_of", "codes", "renumbering", "rows", "unknown_class"]
@@ -128,8 +129,3 @@ def _unknown_label(unknown: np.ndarray, value: Any, classes: Sequence[Label], nu
     near = nearest(str(value), [str(c) for c in classes])
     advice = f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else "Correct the labels, or train with that class."
     return DataError(f"Labels must be among the {len(classes)} classes {short(classes)}. {came} {advice}")
-
-
-def short(names: Sequence[Any], most: int = 5) -> str:
-    """The first names: `"0, 1, 2, ..."`."""
-    return ", ".join(str(n) for n in names[:most]) + (", ..." if len(names) > most else "")

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.answers.base import short
 from fastgpu.answers.label_sets import LabelAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
-from fastgpu.tasks.labels import classes_of, codes, missing_label, rows, short
+from fastgpu.tasks.labels import classes_of, codes, missing_label, rows
 
 __all__ = ["Multilabel"]
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu import losses, metrics
+from fastgpu.answers.base import short
 from fastgpu.answers.numbers import NumberAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.errors import DataError
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task, per_member
-from fastgpu.tasks.labels import rows, short
+from fastgpu.tasks.labels import rows
 
 __all__ = ["Regression"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.base import short
 from fastgpu.answers.masks import MaskAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.data.masks import IGNORED, class_numbers, encode_masks, renumbered
@@ -18,7 +19,7 @@ from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameErro
 from fastgpu.inputs.base import Input
 from fastgpu.optional import require
 from fastgpu.tasks.base import TASKS, Task
-from fastgpu.tasks.labels import renumbering, short, unknown_class
+from fastgpu.tasks.labels import renumbering, unknown_class
 from fastgpu.tasks.pixels import in_original
 
 __all__ = ["Segmentation"]

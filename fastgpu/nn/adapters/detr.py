@@ -40,6 +40,9 @@ class Detr(Detector):
         return 0.0 if denoising is None else 0.0 * denoising.weight.sum()
 
     def detect(self, x: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, list[Tensor]]:
+        return {name: list(value) for name, value in self.detect_in_graph(x, out).items()}
+
+    def detect_in_graph(self, x: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Tensor]:
         net: Any = self.net
         logits = out["logits"].float()
         if net.config.model_type in ("detr", "yolos", "table-transformer"):  # softmax, with "nothing" as the last class
@@ -51,7 +54,7 @@ class Detr(Detector):
         boxes = out["pred_boxes"].float().gather(1, (at // classes)[..., None].expand(-1, -1, 4))
         middle, side = boxes.split(2, -1)
         corners = torch.cat([middle - side / 2, middle + side / 2], -1) * _size(x["image"])
-        return {"boxes": list(corners), "labels": list(at % classes), "scores": list(scores)}
+        return {"boxes": corners, "labels": at % classes, "scores": scores}
 
 
 def _size(image: Tensor) -> Tensor:
