@@ -139,8 +139,9 @@ def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list
 
 def agreement_of(learner: Learner, found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Tensor]]) -> Agreement:
     """How far what a file gave is from what the learner gave; what has no order is brought into one."""
-    align, right = learner.data.task.aligned, [{name: value.numpy() for name, value in each.items()} for each in expected]
-    return compare([align(a, b) for a, b in zip(found, right, strict=True)], [align(b, b) for b in right])
+    right = [{name: value.numpy() for name, value in each.items()} for each in expected]
+    pairs = [learner.data.task.aligned(*pair) for pair in zip(found, right, strict=True)]
+    return compare([mine for mine, _ in pairs], [theirs for _, theirs in pairs])
 
 
 def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:

@@ -168,6 +168,12 @@ def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after:
             f"An exported file must give what the learner gives. {name} differs by {agreement.largest:.2g} in {output} "
             f"(tolerance {tolerance:g}) on {samples} items, and was removed. Take another format, or a larger tolerance=."
         )
+    for output, share in agreement.disagree.items():
+        if share > tolerance + 1 / samples:  # as below
+            raise ExportError(
+                f"An exported file must give what the learner gives. {name} has other {output} in {share:.1%} of all (tolerance {tolerance:g}), "
+                "and was removed. Take another format, or a larger tolerance=."
+            )
     for metric, value in before.items():
         # One item may fall to the other side of a threshold that it lies on.
         if abs(after[metric] - value) > min(tolerance, METRIC_TOLERANCE) * max(1.0, abs(value)) + 1 / samples:

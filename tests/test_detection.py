@@ -661,23 +661,27 @@ class TestExported:
             assert torch.equal(graph["labels"][i, :count], found["labels"][i])
             assert not graph["scores"][i, count:].any()
 
-    def test_an_order_of_equal_scores_has_no_meaning(self):
+    def test_an_order_has_no_meaning_nor_a_score_at_the_threshold(self):
         expected = sorted_boxes(12)
         other = np.random.default_rng(1).permutation(12)
         found = {name: value[other] for name, value in expected.items()}
-        again, right = matched(found, expected), matched(expected, expected)
-        assert all(np.array_equal(again[name], right[name]) for name in right)
-        assert right["shown"].sum() == expected["shown"].sum()
+        found["shown"][0] = ~found["shown"][0]
+        mine, theirs = matched(found, expected)
+        assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+        assert len(theirs["scores"]) == (expected["shown"] | found["shown"][other.argsort()]).sum()
+        assert theirs["there"].all()
 
     @pytest.mark.parametrize("change", ["fewer", "more", "moved", "renamed"])
     def test_other_boxes_are_told(self, change):
         expected = sorted_boxes(12)
         found = {name: value.copy() for name, value in expected.items()}
-        if change in ("fewer", "more"):
-            found["shown"][1 if change == "fewer" else 0] = change == "more"
+        if change == "fewer":
+            found["scores"][1] = 0
+        elif change == "more":
+            expected["scores"][1], expected["shown"][1] = 0, False
         elif change == "moved":
             found["boxes"][1] += 3
         else:
             found["labels"][1] = (found["labels"][1] + 1) % 3
-        again, right = matched(found, expected), matched(expected, expected)
-        assert not all(np.array_equal(again[name], right[name]) for name in right)
+        mine, theirs = matched(found, expected)
+        assert not all(np.array_equal(mine[name], theirs[name]) for name in theirs)

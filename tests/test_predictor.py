@@ -48,6 +48,12 @@ def same(found, expected, tolerance=TOLERANCE):
         if name == "masks":
             assert [mask.shape for mask in ours] == [mask.shape for mask in column]
             assert np.mean(np.concatenate([(a != b).ravel() for a, b in zip(ours, column)])) < 1e-3
+        elif name == "boxes":
+            for a, b in zip(ours, column):
+                assert a["labels"] == b["labels"]
+                assert [a[key].dtype for key in ("boxes", "scores")] == [b[key].dtype for key in ("boxes", "scores")]
+                np.testing.assert_allclose(a["boxes"], b["boxes"], atol=1e-2)
+                np.testing.assert_allclose(a["scores"], b["scores"], atol=1e-4)
         elif isinstance(column, np.ndarray) or (column and isinstance(column[0], np.ndarray)):
             for a, b in zip(ours, column):
                 assert a.dtype == b.dtype

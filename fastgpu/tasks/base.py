@@ -152,9 +152,9 @@ class Task(Answers):
         """
         return self.decode(model(x))
 
-    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """What a file gave for a batch, in the order of what the learner gave, where an order has no meaning; as it is by default."""
-        return found
+    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
+        """What a file and the learner gave for a batch, in one order where an order has no meaning; as they are by default."""
+        return found, expected
 
     def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         """Update metrics with what `in_graph` gave; those that cannot be told from it stay as they are."""

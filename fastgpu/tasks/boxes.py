@@ -21,6 +21,9 @@ SURE = 0.3
 SAME_PLACE = 0.8
 """Boxes that cover one another to this share (IoU) are one object: results keep the label of the highest score."""
 
+SAME_OBJECT = 0.5
+"""Least overlap (IoU) of two boxes of one object, as COCO's most lenient score has it."""
+
 COCO_SCORES = ("map", "map_50", "map_75", "mar_100")
 
 
@@ -70,32 +73,38 @@ def shown(boxes: Tensor, scores: Tensor) -> Tensor:
     return unsuppressed(boxes, torch.where(scores >= SURE, scores, 0.0), SAME_PLACE)
 
 
-def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The boxes of one picture that results hold, in the order of those that were expected; zeros where one is missing.
+def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Two sets of boxes of one picture as pairs: of each box that results hold in either, and the one in its place in the other.
 
     Args:
-        found: `"boxes"` `(n, 4)`, `"labels"`, `"scores"` and `"shown"` `(n,)`.
+        found: `"boxes"` `(n, 4)`, `"labels"`, `"scores"` and `"shown"` `(n,)`; a score of 0 is no box.
         expected: the same.
 
     Returns:
-        The same names: first the match of each expected box, then what was not expected.
+        The boxes, labels and scores of both, `(pairs, ...)`, and `"there"`: False where a side has none, and the other's stands for it.
     """
     from torchvision.ops import box_iou
 
-    mine, theirs = (np.flatnonzero(each["shown"]) for each in (found, expected))
-    overlap = box_iou(*(torch.from_numpy(each["boxes"][at]) for each, at in ((expected, theirs), (found, mine)))).numpy()
-    overlap[expected["labels"][theirs][:, None] != found["labels"][mine]] = 0
-    order = np.full(len(theirs), -1)
-    for row in range(len(theirs)):
-        free = np.setdiff1d(np.arange(len(mine)), order)
-        if len(free):
-            order[row] = free[overlap[row, free].argmax()]
-    order = np.concatenate([order, np.setdiff1d(np.arange(len(mine)), order)]).astype(int)
-    there = np.flatnonzero(order >= 0)
-    made = {name: np.zeros_like(value) for name, value in found.items()}
-    for name, value in found.items():
-        made[name][there] = value[mine[order[there]]]
-    return made
+    overlap = box_iou(torch.from_numpy(expected["boxes"]), torch.from_numpy(found["boxes"])).numpy()
+    alike = (expected["labels"][:, None] == found["labels"]) & (expected["scores"][:, None] > 0) & (found["scores"] > 0)
+    overlap = np.where(alike & (overlap >= SAME_OBJECT), overlap, 0.0)
+    pairs: list[tuple[int, int]] = []
+    for row in np.flatnonzero(expected["shown"]).tolist():
+        column = int(overlap[row].argmax())
+        pairs.append((row, column if overlap[row, column] else -1))
+        overlap[:, column] = np.where(overlap[row, column] > 0, 0.0, overlap[:, column])
+    taken = [column for _, column in pairs]
+    overlap[[row for row, _ in pairs]] = 0
+    for column in np.setdiff1d(np.flatnonzero(found["shown"]), taken).tolist():
+        row = int(overlap[:, column].argmax())
+        pairs.append((row if overlap[row, column] else -1, column))
+        overlap[row] = 0
+    mine, theirs = {}, {}
+    for name in ("boxes", "labels", "scores"):
+        mine[name] = np.array([found[name][c] if c >= 0 else expected[name][r] for r, c in pairs]).reshape(-1, *found[name].shape[1:])
+        theirs[name] = np.array([expected[name][r] if r >= 0 else found[name][c] for r, c in pairs]).reshape(mine[name].shape)
+    mine["there"], theirs["there"] = (np.array([pair[side] >= 0 for pair in pairs], bool) for side in (1, 0))
+    return mine, theirs
 
 
 def mean_average_precision(name: str, kind: str = "bbox") -> Any:

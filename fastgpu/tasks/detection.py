@@ -148,10 +148,10 @@ class Detection(BoxAnswers, Task):
         listed = {"boxes": boxes, "labels": predictions["labels"], "scores": predictions["scores"]}
         self.update(metrics, {name: [v[kept] for v, kept in zip(value, there)] for name, value in listed.items()}, y)
 
-    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
         pictures = range(len(expected["scores"]))
-        parts = [matched(*({name: value[i] for name, value in each.items()} for each in (found, expected))) for i in pictures]
-        return {name: np.stack([part[name] for part in parts]) for name in found}
+        pairs = [matched(*({name: value[i] for name, value in each.items()} for each in (found, expected))) for i in pictures]
+        return tuple({name: np.concatenate([each[name] for each in side]) for name in side[0]} for side in zip(*pairs))
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         found = [{k: predictions[k][i] for k in ("boxes", "labels", "scores")} for i in range(len(y["count"]))]

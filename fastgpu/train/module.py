@@ -149,8 +149,11 @@ class TaskModule(LightningModule):
             # Moments go on; rates and other settings are those of this fit. Parameters keep their order over all
             # groupings, so the moments find their parameters again.
             fresh, carried = optimizer.state_dict(), self._carried["optimizer_states"][0]
-            if self._carried.get("optimizer") == type(optimizer).__name__:
-                fresh["state"] = _laid_out(carried["state"], [p for group in optimizer.param_groups for p in group["params"]])
+            params = _parameters(optimizer)
+            # A callback may have put the parameters into another order, as torch's pruning does: then moments begin anew.
+            same = self._carried.get("shapes") == [list(p.shape) for p in params]
+            if same and self._carried.get("optimizer") == type(optimizer).__name__:
+                fresh["state"] = _laid_out(carried["state"], params)
             self._carried["optimizer_states"] = [fresh]
         return optimizer
 
@@ -170,6 +173,7 @@ class TaskModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         optimizer: Any = self.optimizers()
         checkpoint["optimizer"] = type(optimizer.optimizer).__name__
+        checkpoint["shapes"] = [list(p.shape) for p in _parameters(optimizer.optimizer)]
         checkpoint["fastgpu"] = self.describe()
 
     # The epoch
@@ -325,6 +329,10 @@ class TaskModule(LightningModule):
 def _update(metrics: Any, *inputs: Tensor) -> None:
     for metric in metrics.values():
         metric.update(*inputs)
+
+
+def _parameters(optimizer: Any) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _laid_out(state: dict[int, dict[str, Any]], params: list[Tensor]) -> dict[int, dict[str, Any]]:
