@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from torch import nn
 from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
+from fastgpu.callbacks.log_rows import with_trackers
 from fastgpu.callbacks.progress import Progress
 from fastgpu.callbacks.pruning import Pruning
+from fastgpu.callbacks.trackers.base import INTERRUPTED
 from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
@@ -62,6 +65,26 @@ def plan_fit(
     return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
 
 
+def _ending_loggers(fit: Callable[..., History]) -> Callable[..., History]:
+    """Decorator: loggers are told how a fit ended, whatever its end."""
+
+    @functools.wraps(fit)
+    def ended(learner: Learner, *args: Any, **kwargs: Any) -> History:
+        exit_code = 1
+        try:
+            history = fit(learner, *args, **kwargs)
+            exit_code = INTERRUPTED if learner.history.interrupted else 0
+            return history
+        except KeyboardInterrupt:
+            exit_code = INTERRUPTED
+            raise
+        finally:
+            learner.log_rows.end(exit_code)
+
+    return ended
+
+
+@_ending_loggers
 def run_fit(
     learner: Learner,
     plan: FitPlan,
@@ -133,7 +156,9 @@ def plan_epoch(module: TaskModule) -> int | None:
 
 
 def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patience: int | None) -> list[Callback]:
-    named = [as_callback(c) for c in (*learner.callbacks, *given)]
+    others, loggers = with_trackers(given, ())
+    learner.log_rows.add(loggers)
+    named = [as_callback(c) for c in (*learner.callbacks, *others)]
     if patience:
         named.append(EarlyStopping(patience))
     for callback in named:

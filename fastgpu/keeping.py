@@ -13,7 +13,7 @@ from torch import nn
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
 from fastgpu.compress.restore import load_weights, take_form
-from fastgpu.config import Settings
+from fastgpu.config import Settings, several
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
 from fastgpu.fitting import last_weights
@@ -52,6 +52,7 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
         "source": learner.arguments()["data"],
+        "loggers": [each for each in several(learner.arguments()["logger"]) if isinstance(each, str)],
         "history": learner.history.rows,
         "plan": saved,
         "weights_epoch": weights_epoch,
@@ -82,7 +83,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     state = saved if state_file == file else read(state_file)
     facts = saved.facts
     architecture = changes.pop("architecture", None)
-    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", ())
+    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", facts.get("loggers", ()))
     settings, missing = _settings(facts["settings"], changes)
     learner = kind.__new__(kind)
     module = _data(facts["data"], data, settings)

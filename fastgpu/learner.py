@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fastgpu import judging, looking
 from fastgpu.assemble import architecture_name, assemble
-from fastgpu.callbacks.log_rows import LogRows
+from fastgpu.callbacks.log_rows import LogRows, with_trackers
 from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
@@ -62,7 +62,7 @@ class Learner(ShrinkVerbs):
         devices: a number, indices, `"cpu"`, `"cuda:1"`; `"auto"` one accelerator where there is one.
         strategy: Lightning's name of a strategy, or the object.
         callbacks: names or Lightning callbacks, for every fit.
-        logger: names (`"csv"`, `"tensorboard"`, `"wandb"`) or Lightning loggers; one or several.
+        logger: names (`"csv"`, `"tensorboard"`, `"wandb"`, `"mlflow"`) or Lightning loggers; one or several.
         accumulate: batches a step of the optimizer.
         clip: largest norm of all gradients together.
         seed: of order, split, initial weights and everything random in training.
@@ -167,8 +167,7 @@ class Learner(ShrinkVerbs):
         self.settings = settings
         self.architecture, self.from_zoo = architecture_name(architecture), isinstance(architecture, str)
         self.missing: dict[str, str] = {}
-        self.callbacks = several(callbacks)
-        self._loggers = several(logger)
+        self.callbacks, self._loggers = with_trackers(several(callbacks), several(logger))
         self.history = History()
         self.trainer: Trainer | None = None
         self.state_file: Path | None = None  # the checkpoint that the next fit goes on from

@@ -1,0 +1,71 @@
+"""Reads what the W&B client wrote: frames of a LevelDB log, in each a record of its own protocol."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+BLOCK, HEADER = 32768, 7
+
+
+def records(path):
+    """The records in a `.wandb` file."""
+    from wandb.proto import wandb_internal_pb2 as pb
+
+    data = path.read_bytes()
+    assert data[:4] == b":W&B"
+    at, parts = HEADER, []
+    while at + HEADER <= len(data):
+        if BLOCK - at % BLOCK < HEADER:  # too little is left of a block for a frame
+            at += BLOCK - at % BLOCK
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + HEADER])
+        if not kind:
+            break
+        parts.append(data[at + HEADER : at + HEADER + length])
+        at += HEADER + length
+        if kind in (1, 4):  # whole, or last of several
+            record = pb.Record()
+            record.ParseFromString(b"".join(parts))
+            parts = []
+            yield record
+
+
+class Part:
+    """One `.wandb` file: a run from one beginning to its end."""
+
+    def __init__(self, path):
+        self.folder, self.rows, self.config, self.summary = path.parent, [], {}, {}
+        self.metrics, self.artifacts, self.exit_code, self.run = {}, [], None, None
+        for record in records(path):
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                self.run = record.run
+                self.config |= _items(record.run.config.update)
+            elif kind == "config":
+                self.config |= _items(record.config.update)
+            elif kind == "history":
+                self.rows.append(_items(record.history.item))
+            elif kind == "summary":
+                self.summary |= _items(record.summary.update)
+            elif kind == "metric":
+                self.metrics[record.metric.name] = record.metric.step_metric
+            elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+                self.artifacts.append(record.request.log_artifact.artifact)
+            elif kind == "artifact":
+                self.artifacts.append(record.artifact)
+            elif kind == "exit":
+                self.exit_code = record.exit.exit_code
+
+    def column(self, key):
+        """Values of a key over the rows that have it."""
+        return [row[key] for row in self.rows if key in row]
+
+
+def parts(folder):
+    """All parts of the runs in a run folder, oldest first."""
+    return [Part(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)]
+
+
+def _items(items):
+    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
