@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from fastgpu import judging, looking
+from fastgpu import judging
 from fastgpu.assemble import architecture_name, assemble
 from fastgpu.callbacks.log_rows import LogRows, with_trackers
 from fastgpu.callbacks.run_folder import RunFolder
@@ -23,6 +23,7 @@ from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
+from fastgpu.looking_verbs import LookingVerbs
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
 from fastgpu.shrink_verbs import ShrinkVerbs
 from fastgpu.train.groups import freeze_to_head, unfreeze
@@ -32,8 +33,6 @@ from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.schedules import Schedule
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fastgpu.data.module import DataModule
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Learner"]
 
 
-class Learner(ShrinkVerbs):
+class Learner(LookingVerbs, ShrinkVerbs):
     """Trains an architecture on data.
 
     Args:
@@ -298,16 +297,6 @@ class Learner(ShrinkVerbs):
     def summary(self, depth: int = 2) -> Any:
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
-
-    # Look
-
-    def show_batch(self, n: int = 9) -> Figure:
-        """Draw training items with their targets, as the network sees them."""
-        return looking.show_batch(self, n)
-
-    def show_results(self, n: int = 9, split: str | None = None) -> Figure:
-        """Draw items with prediction and truth, of the split named, such as `"test"`; None: the val split."""
-        return looking.show_results(self, n, split)
 
     # Keep
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastgpu.data.columns import Columns, TensorColumns
+import torch
+
+from fastgpu.data.columns import Columns, PartColumns, TensorColumns
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError
 from fastgpu.judging import run_predict
@@ -53,19 +55,4 @@ def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:
     batch = split.head(n)
     # Drawn as a batch of their own: texts then show their padding.
     x = split.x if isinstance(split, ColumnSplit) else TensorColumns(batch["x"])
-    return _Head(x, batch["n"]), batch["y"], batch["n"]
-
-
-class _Head(Columns):
-    """The first `n` items of columns."""
-
-    def __init__(self, columns: Columns, n: int) -> None:
-        self._columns, self._n = columns, n
-        self.lengths = None if columns.lengths is None else columns.lengths[:n]
-        self.item_bytes, self.in_memory = columns.item_bytes, columns.in_memory
-
-    def __len__(self) -> int:
-        return self._n
-
-    def gather(self, index: Any) -> dict[str, Any]:
-        return self._columns.gather(index)
+    return PartColumns(x, torch.arange(batch["n"])), batch["y"], batch["n"]
