@@ -16,6 +16,7 @@ from fastgpu import judging
 from fastgpu.assemble import architecture_name, assemble
 from fastgpu.callbacks.log_rows import LogRows, with_trackers
 from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.callbacks.trackers.sweep import swept
 from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
@@ -102,6 +103,7 @@ class Learner(LookingVerbs, ShrinkVerbs):
         ['accuracy', 'loss', 'lr', 'val_accuracy', 'val_loss']
     """
 
+    @swept
     @known_keywords
     def __init__(
         self,

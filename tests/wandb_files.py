@@ -68,4 +68,12 @@ def parts(folder):
 
 
 def _items(items):
-    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+    """Keys and values of a record; what has a nested key becomes nested dicts."""
+    found = {}
+    for item in items:
+        *path, last = item.nested_key or [item.key]
+        at = found
+        for key in path:
+            at = at.setdefault(key, {})
+        at[last] = json.loads(item.value_json)
+    return found

@@ -79,7 +79,7 @@ class LogRows(Callback):
             try:
                 yield TRACKERS[each](self._folder, settings) if isinstance(each, str) else each
             except OSError as error:
-                warnings.warn(f"The logger {each!r} could not begin and is left out: {error}", stacklevel=2)
+                warnings.warn(f"The logger {each!r} could not begin and is left out: {_line(error)}", stacklevel=2)
 
     def add(self, loggers: Sequence[Any]) -> None:
         """Take in loggers that came with a fit."""
@@ -149,7 +149,7 @@ class LogRows(Callback):
                     getattr(logger, "end", _nothing)(1)
                 if trainer is not None:
                     trainer.loggers = [each for each in trainer.loggers if each is not logger]
-                warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {error}", stacklevel=2)
+                warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {_line(error)}", stacklevel=2)
 
     # What a checkpoint keeps
 
@@ -160,6 +160,10 @@ class LogRows(Callback):
         for each in self.loggers:
             if isinstance(each, Tracker) and _name(each) in state_dict:
                 each.load_state_dict(state_dict[_name(each)])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _name(logger: Logger | Tracker) -> str:
