@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 
 BLOCK, HEADER = 32768, 7
 
@@ -62,9 +63,21 @@ class Part:
         return [row[key] for row in self.rows if key in row]
 
 
-def parts(folder):
-    """All parts of the runs in a run folder, oldest first."""
-    return [Part(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)]
+def parts(folder, killed=0):
+    """All parts of the runs in a run folder, oldest first; the client writes from a process of its own, which is waited for.
+
+    Args:
+        folder: the run folder.
+        killed: parts whose process was killed, so that they have no end.
+    """
+    waited = time.monotonic() + 60
+    while True:
+        files = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.parent.stat().st_ctime_ns)
+        found = sorted((Part(path) for path in files), key=lambda part: part.run.start_time.ToNanoseconds() if part.run else 0)
+        if sum(part.exit_code is None for part in found) <= killed:
+            return found
+        assert time.monotonic() < waited, f"{folder} holds a run without an end"
+        time.sleep(0.1)
 
 
 def _items(items):

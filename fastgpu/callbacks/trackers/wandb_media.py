@@ -43,8 +43,9 @@ def charts(seen: Any) -> dict[str, Any]:
         curves = seen.curves(thresholds=POINTS)
         worst = set(curves.areas["average_precision"].sort_values().index[:MOST_CURVES])
         for name, frame, x, y in (("pr", curves.pr, "recall", "precision"), ("roc", curves.roc, "false_positive_rate", "true_positive_rate")):
-            rows = frame.loc[frame["class"].isin(worst), ["class", x, y]]
-            table = wandb.Table(columns=["class", x, y], data=[[str(row[0]), float(row[1]), float(row[2])] for row in rows.to_numpy()])
+            rows = frame[frame["class"].isin(worst)].dropna(subset=[x, y])  # where nothing is found there is no precision
+            cells = [[str(each), *point] for each, *point in zip(rows["class"], rows[x].tolist(), rows[y].tolist())]
+            table = wandb.Table(columns=["class", x, y], data=cells)
             found[f"evaluation/{name}_curve"] = wandb.plot_table(
                 CURVE, table, {"x": x, "y": y, "class": "class"}, {"title": name.upper(), "x-axis-title": x, "y-axis-title": y}
             )
