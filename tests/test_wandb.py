@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import wandb
+from PIL import Image
 from wandb_files import parts
 
 from fastgpu import Learner
@@ -113,9 +114,10 @@ def logged_fit(learn):
 
 
 def table(part, row, key):
-    """A logged table: columns and rows."""
+    """A logged table: columns and rows, from the artifact that will be uploaded."""
     assert row[key]["_type"] == "table-file"
-    found = json.loads((part.folder / "files" / row[key]["path"]).read_text())
+    [entry] = [entry for a in part.artifacts for entry in a.manifest.contents if entry.path == f"{key}.table.json"]
+    found = json.loads(Path(entry.local_path).read_text())
     return found["columns"], found["data"]
 
 
@@ -141,7 +143,10 @@ def test_charts_tables_and_the_model(make):
     assert [cell[2] for cell in cells] == [str(seen.truth(i)) for i in range(5)]
     columns, cells = table(part, row, "evaluation/worst")
     assert [cell[4] for cell in cells] == pytest.approx(sorted(seen.losses, reverse=True)[:5])
-    assert all(cell[1]["_type"] == "image-file" and cell[1]["width"] == 64 for cell in cells)
+    pictures = {e.path: e.local_path for a in part.artifacts for e in a.manifest.contents if e.path.endswith(".png")}
+    for number, cell in zip(seen.top_losses(5).index, cells):
+        with Image.open(pictures[cell[1]["path"]]) as picture:
+            assert np.array_equal(np.asarray(picture)[::8, ::8], seen.items.plain(number)[..., 0])
     assert row["pictures/history"]["_type"] == "image-file"
     # The model, once, by its aliases; the bytes of it are those of the checkpoint.
     models = [a for each in found for a in each.artifacts if a.type == "model"]
