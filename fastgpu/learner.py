@@ -26,6 +26,7 @@ from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.looking_verbs import LookingVerbs
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
+from fastgpu.search_verbs import SearchVerbs
 from fastgpu.shrink_verbs import ShrinkVerbs
 from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Learner"]
 
 
-class Learner(LookingVerbs, ShrinkVerbs):
+class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
     """Trains an architecture on data.
 
     Args:

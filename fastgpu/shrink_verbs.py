@@ -42,7 +42,7 @@ class ShrinkVerbs:
         """
         from fastgpu.shrinking import run_prune
 
-        return run_prune(self, amount, epochs, lr, several(callbacks), options)
+        return _told(self, run_prune(self, amount, epochs, lr, several(callbacks), options))
 
     @known_keywords
     def quantize(
@@ -61,7 +61,7 @@ class ShrinkVerbs:
         """
         from fastgpu.quantizing import run_quantize
 
-        return run_quantize(self, mode, data, max_drop, candidates)
+        return _told(self, run_quantize(self, mode, data, max_drop, candidates))
 
     @known_keywords
     def compress(self: Any, target: dict[str, float], *, max_drop: float = 0.5, epochs: int = 3) -> CompressionReport:
@@ -77,7 +77,7 @@ class ShrinkVerbs:
         """
         from fastgpu.compressing import run_compress
 
-        return run_compress(self, target, max_drop, epochs)
+        return _told(self, run_compress(self, target, max_drop, epochs))
 
     @known_keywords
     def distill(
@@ -136,3 +136,9 @@ class ShrinkVerbs:
         from fastgpu.benchmarking import benchmark
 
         return benchmark(self, formats)
+
+
+def _told(learner: Any, report: CompressionReport) -> CompressionReport:
+    """Hand a report to the learner's loggers."""
+    learner.log_rows.tell(None, "log_report", report)
+    return report

@@ -56,7 +56,7 @@ class LogRows(Callback):
         self._given, self._run_folder = list(loggers), run_folder
         self.loggers: list[Any] = []
         self._made = False
-        self._folder = Path()
+        self._folder, self._group, self._first = Path(), "", True
         self._steps = StepValues(Tracker.every)
 
     # A fit, from its beginning to its end
@@ -77,7 +77,10 @@ class LogRows(Callback):
         settings = {} if self._run_folder is None else self._run_folder.settings
         for each in self._given:
             try:
-                yield TRACKERS[each](self._folder, settings) if isinstance(each, str) else each
+                logger = TRACKERS[each](self._folder, settings) if isinstance(each, str) else each
+                if self._group and isinstance(logger, Tracker):
+                    logger.group, logger.announces = self._group, self._first
+                yield logger
             except OSError as error:
                 warnings.warn(f"The logger {each!r} could not begin and is left out: {_line(error)}", stacklevel=2)
 
@@ -85,6 +88,19 @@ class LogRows(Callback):
         """Take in loggers that came with a fit."""
         there = self.loggers if self._made else self._given
         there += [each for each in loggers if each not in there]
+
+    def beside(self, run_folder: RunFolder, group: str, *, first: bool) -> LogRows:
+        """The same for one of several trainings: names and trackers begin anew; loggers of the user's own, which cannot, stay out.
+
+        Args:
+            run_folder: the callback that makes that training's run folder.
+            group: name of the trainings together.
+            first: whether it is the first of them, which says where they are.
+        """
+        given = [each.anew() if isinstance(each, Tracker) else each for each in self._given]
+        rows = LogRows([each for each in given if each is not None and isinstance(each, (str, Tracker))], run_folder)
+        rows._group, rows._first = group, first
+        return rows
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         trackers = [each for each in self.loggers if isinstance(each, Tracker)]

@@ -24,9 +24,17 @@ class Tracker:
 
     Attributes:
         every: optimizer steps from one call of `log_step` to the next.
+        group: name of several trainings that belong together, such as the trials of a search; None: it stands alone.
+        announces: whether it says where its run is; of such trainings only the first does.
     """
 
     every: int = 50
+    group: str | None = None
+    announces: bool = True
+
+    def anew(self) -> Tracker | None:
+        """One with the same settings for another training; None where there cannot be one."""
+        return None
 
     def begin(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """A fit begins; a checkpoint has been read, where it goes on from one.

@@ -25,6 +25,8 @@ class MLflow(Tracker, MLFlowLogger):
         run = client.get_run(self.run_id)
         if run.info.status != "RUNNING":
             client.update_run(self.run_id, "RUNNING")
+        if self.group:
+            client.set_tag(self.run_id, "group", self.group)
         # A parameter is written once; those of a second fit are those of the run.
         self.log_hyperparams({name: value for name, value in facts.items() if name not in run.data.params and name != "environment"})
         client.log_dict(self.run_id, dict(facts["environment"]), "env.json")

@@ -42,9 +42,11 @@ class WandBLogger(Tracker, Logger):
         every: int = 50,
     ) -> None:
         super().__init__()
+        self._options = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.group = group
         self.every, self.log_model, self.predictions = every, log_model, predictions
         self._project, self._mode = _project(project), mode
-        self._asked = {"entity": entity, "group": group, "tags": list(tags) or None}
+        self._asked = {"entity": entity, "tags": list(tags) or None}
         self._name = name
         self._folder: Path | None = None
         self._run: Any = None
@@ -84,6 +86,9 @@ class WandBLogger(Tracker, Logger):
         self._log({**metrics, "step": step}, axis="epoch" if "seconds" in metrics else "step")
 
     # What a tracker gets
+
+    def anew(self) -> WandBLogger:
+        return WandBLogger(**self._options)
 
     def begin(self, folder: Path, facts: Mapping[str, Any]) -> None:
         if self._folder not in (None, folder):
@@ -157,7 +162,7 @@ class WandBLogger(Tracker, Logger):
     def _init(self, wandb: Any, mode: Any) -> Any:
         patience = {} if "WANDB_INIT_TIMEOUT" in os.environ else {"init_timeout": PATIENCE}
         swept = bool(os.environ.get("WANDB_SWEEP_ID"))  # the agent has chosen project and id
-        place = {} if swept else {"project": self._project, "id": self._id, **self._asked}
+        place = {} if swept else {"project": self._project, "id": self._id, "group": self.group, **self._asked}
         return wandb.init(
             **place,
             name=self._name or (self._folder.name if self._folder else None),
@@ -173,10 +178,16 @@ class WandBLogger(Tracker, Logger):
         part = f"{shlex.quote(str(Path(run.dir).parents[1]))}/offline-run-*{run.id}*"
         if mode == "offline" and part not in self._parts:
             self._parts.append(part)
+            searched = self.group != self._options["group"]
+            if searched and self._folder is not None and self.announces:
+                self._say(f"the runs of {self.group} stay on the disk; to upload them: wandb sync {self._folder.parent}/*/wandb/offline-run-*")
+            if searched:
+                return
             self._say(f"the run stays on the disk; to upload it: wandb sync --id {run.id} {' '.join(self._parts)}")
         elif mode == "online" and not self._parts:
             self._parts.append(run.url or run.id)
-            self._say(run.url)
+            if self.announces:
+                self._say(run.url)
 
     def _say(self, line: str) -> None:
         with unbroken():
