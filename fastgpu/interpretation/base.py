@@ -163,7 +163,7 @@ class Interpretation(ABC):
         if len(values) != len(self):
             raise ArgumentError(f"per_slice takes one value an item, {len(self):,} here. {len(values):,} came. Give as many.")
         if pd.api.types.is_numeric_dtype(values) and values.nunique() > 10:
-            values = pd.qcut(values, PARTS, duplicates="drop")
+            values = pd.Series(pd.qcut(values, PARTS, duplicates="drop"))
         rows = {value: self._judged(index.to_numpy()) for value, index in values.groupby(values, observed=True).groups.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by if isinstance(by, str) else "slice")
 
