@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
@@ -37,11 +37,24 @@ class LogRows(Callback):
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
-        for logger in list(trainer.loggers):
+
+        def log(logger: Any) -> None:
+            logger.log_metrics(row, step=trainer.global_step)
+            logger.save()
+
+        self.hand(log)
+        trainer.loggers = self.loggers
+
+    @property
+    def loggers(self) -> list[Any]:
+        """The loggers that have not failed; none before the first fit, and none but on the first process."""
+        return list(self._loggers or ())
+
+    def hand(self, call: Callable[[Any], None]) -> None:
+        """Call something with each logger; one that fails is left out from there on."""
+        for logger in self.loggers:
             try:
-                logger.log_metrics(row, step=trainer.global_step)
-                logger.save()
+                call(logger)
             except Exception as error:  # a disk that is full, a network that is down: training goes on, the history is whole
                 self._loggers = [each for each in self._loggers or () if each is not logger]
-                trainer.loggers = self._loggers
                 warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {error}", stacklevel=2)
