@@ -39,14 +39,15 @@ def facts_of(learner: Learner, found: Interpretation | None, pictures: Sequence[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class without items
         tables = _tables(found)
-        charts = [*history_charts(learner.history), *_calibration(found)]
+        result_charts = _calibration(found)
         confusion = _confusion(found)
     return Facts(
         title=f"{learner.architecture} on {learner.data.name}",
         subtitle=learner.data.task.describe(),
         tiles=_tiles(learner),
         notices=_notices(learner, found),
-        charts=charts,
+        charts=history_charts(learner.history),
+        result_charts=result_charts,
         history=_table(learner.history.to_frame()) if len(learner.history) else None,
         pictures=[each for each in pictures if not (confusion and each.name == "confusion_matrix.png")],
         confusion=confusion,
@@ -135,6 +136,7 @@ def _compression(report: dict[str, Any]) -> tuple[str, Table, list[str]]:
 
 def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
     module, machine, data = learner.task_module(), environment(), learner.data
+    total = parameters(learner.module)
     trained = sum(p.numel() for p in learner.module.parameters() if p.requires_grad)
     layers = [(name, f"{type(part).__name__}, {parameters(part):,} parameters") for name, part in learner.module.named_children()]
     more = [("…", f"{len(layers) - MOST_LAYERS} more")] if len(layers) > MOST_LAYERS else []
@@ -143,7 +145,7 @@ def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
     return {
         "Network": [
             ("architecture", learner.architecture),
-            ("parameters", f"{parameters(learner.module):,}, {trained:,} of them trained"),
+            ("parameters", f"{total:,}, {'all' if trained == total else f'{trained:,} of them'} trained"),
             ("pretrained", _said(learner.pretrained)),
             *layers[:MOST_LAYERS],
             *more,

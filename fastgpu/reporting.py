@@ -124,16 +124,16 @@ def _look(learner: Learner, seen: Seen | None = None) -> Seen:
 
 
 def _drawings(learner: Learner, found: Any) -> dict[str, Callable[[], Any]]:
-    drawings: dict[str, Callable[[], Any]] = {"samples.png": lambda: show_batch(learner, ITEMS)} if "train" in learner.data.splits else {}
-    drawings["results.png"] = lambda: found.plot_results(ITEMS) if found is not None else show_results(learner, ITEMS, None)
-    if found is None:
-        return drawings
-    if found.losses is not None:
-        drawings["worst.png"] = lambda: found.plot_top_losses(ITEMS)
+    drawings: dict[str, Callable[[], Any]] = {}
     if hasattr(found, "plot_confusion_matrix"):
         drawings["confusion_matrix.png"] = found.plot_confusion_matrix
     if hasattr(found, "plot_residuals"):
         drawings["residuals.png"] = found.plot_residuals
+    if "train" in learner.data.splits:
+        drawings["samples.png"] = lambda: show_batch(learner, ITEMS)
+    drawings["results.png"] = lambda: show_results(learner, ITEMS, None) if found is None else found.plot_results(ITEMS)
+    if found is not None and found.losses is not None:
+        drawings["worst.png"] = lambda: found.plot_top_losses(ITEMS)
     return drawings
 
 

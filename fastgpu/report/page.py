@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import datetime
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class Picture:
     caption: str
 
     @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of the page."""
+        width, height = struct.unpack(">II", self.png[16:24])  # where the header of a PNG has them
+        return width > 1.5 * height
+
+    @property
     def uri(self) -> str:
         """The picture itself, in the page."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
@@ -61,7 +68,8 @@ class Facts:
         subtitle: the task, in one line.
         tiles: `(what, value, further words)` in large type.
         notices: what a reader must know: a part was looked at, a fit was interrupted.
-        charts: curves.
+        charts: curves of the training.
+        result_charts: curves of the results.
         history: the rows of the history.
         pictures: drawings.
         confusion: `(names, counts)` of a confusion matrix, drawn by the page; None: there is none, or too many classes.
@@ -79,6 +87,7 @@ class Facts:
     tiles: Sequence[tuple[str, str, str]] = ()
     notices: Sequence[str] = ()
     charts: Sequence[Chart] = ()
+    result_charts: Sequence[Chart] = ()
     history: Table | None = None
     pictures: Sequence[Picture] = ()
     confusion: tuple[Sequence[str], Sequence[Sequence[int]]] | None = None
@@ -101,20 +110,20 @@ def render(facts: Facts) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": _cell, "script_json": _script_json}
+    environment.filters |= {"cell": _cell, "json": _json}
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(facts=facts, style=style, script=script)
 
 
 def _cell(value: Any) -> str:
-    """A cell as people read it; a share of 1 that is no whole number keeps four digits, so that columns line up."""
+    """A cell as people read it; metrics keep four digits after the point, so that columns line up."""
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "" if value is None else str(value)
-    if isinstance(value, float) and 1e-3 <= abs(value) < 10:
+    if isinstance(value, float) and (value == 0 or 0.01 <= abs(value) < 10):
         return f"{value:.4f}"
     return number(value)
 
 
-def _script_json(value: Any) -> str:
-    """JSON that may stand in an attribute: the template escapes it."""
+def _json(value: Any) -> str:
+    """JSON, to stand in an attribute, where the template escapes it."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
