@@ -66,6 +66,7 @@ class Settings:
     data_dir: str | None = None
     name: str | None = None
     out: str = "runs"
+    report: bool = True
     verbose: bool = True
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class Settings:
             value = getattr(self, field.name)
             if isinstance(value, np.generic):  # a NumPy scalar is a number like any other
                 object.__setattr__(self, field.name, value.item())
-        flags = ("deterministic", "compile", "augment", "verbose")
+        flags = ("deterministic", "compile", "augment", "report", "verbose")
         rules: list[tuple[str, bool, str]] = [
             ("accumulate", _whole(self.accumulate, 1), "a whole number of batches, at least 1"),
             ("batch_size", is_auto(self.batch_size) or _whole(self.batch_size, 1), "'auto' or a whole number, at least 1"),

@@ -26,6 +26,7 @@ from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
 from fastgpu.history import History
+from fastgpu.reporting import after_fit
 from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
 from fastgpu.train.groups import frozen_modules, layer_groups
 from fastgpu.train.module import FitPlan, TaskModule
@@ -118,7 +119,7 @@ def run_fit(
     module.best_from = learner.best_from
     checkpoints = Checkpoints(learner.run_folder, carried=_best_so_far(learner, module))
     if not learner.run_folder.made:
-        learner.run_folder.settings |= {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule)}
+        learner.run_folder.settings |= _asked(learner, plan, callbacks, patience, max_time)
     trainer = make_trainer(
         learner.hardware,
         strategy=settings.strategy,
@@ -147,7 +148,15 @@ def run_fit(
     if _form(learner) != form:
         _start_anew(learner, checkpoints, trainer)
     _settle(learner, module, trainer, checkpoints)
+    after_fit(learner, trainer)
     return learner.history.since(plan.first)
+
+
+def _asked(learner: Learner, plan: FitPlan, callbacks: Sequence[Any], patience: int | None, max_time: Any) -> dict[str, Any]:
+    """What this fit was asked for, for `args.yaml`: where it was asked for more than the learner, that takes the learner's place."""
+    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": patience, "max_time": plain(max_time)}
+    rate = {} if plan.lr == learner.lr else {"lr": plan.lr}
+    return {**{k: v for k, v in asked.items() if v is not None}, **rate, "callbacks": plain([*learner.callbacks, *callbacks])}
 
 
 def plan_epoch(module: TaskModule) -> int | None:

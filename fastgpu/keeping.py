@@ -51,8 +51,9 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "frozen": [name for name, p in learner.module.named_parameters() if not p.requires_grad],
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
-        "source": learner.arguments()["data"],
         "loggers": [each for each in several(learner.arguments()["logger"]) if isinstance(each, str)],
+        "source": learner._source,
+        "data_named": learner.data_named,
         "history": learner.history.rows,
         "plan": saved,
         "weights_epoch": weights_epoch,
@@ -93,7 +94,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
     learner._take(module, Built(net=net, head=tuple(facts["head"]), constants=tuple(facts["constants"])), facts["source"])
-    learner.missing = missing
+    learner.missing, learner.data_named = missing, facts.get("data_named", False)
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None
     learner.epoch_offset = state.facts["epoch_offset"]

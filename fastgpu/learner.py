@@ -26,6 +26,7 @@ from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.looking_verbs import LookingVerbs
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
+from fastgpu.report.repeating import FitCall, recorded
 from fastgpu.search_verbs import SearchVerbs
 from fastgpu.shrink_verbs import ShrinkVerbs
 from fastgpu.train.groups import freeze_to_head, unfreeze
@@ -35,6 +36,7 @@ from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.schedules import Schedule
 
 if TYPE_CHECKING:
+    from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
@@ -89,6 +91,7 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         data_dir: folder for public data sets; None: `$FASTGPU_DATA` or the user's cache.
         name: name of the run folder; None: architecture and data.
         out: folder in which run folders are made, at the first fit.
+        report: whether pictures and report.html are made when a fit ends.
         verbose: whether progress and choices are printed.
 
     Attributes:
@@ -150,6 +153,7 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         data_dir: str | os.PathLike[str] | None = None,
         name: str | None = None,
         out: str | os.PathLike[str] = "runs",
+        report: bool = True,
         verbose: bool = True,
     ) -> None:
         given = dict(locals())
@@ -159,7 +163,8 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         check_recipe(settings, self.callbacks, self._loggers)
         self.hardware = choose(devices, precision)
         module, built, notes = assemble(architecture, data, settings)
-        source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
+        self.data_named = isinstance(data, (str, os.PathLike))  # so that another process can be told
+        source = str(data) if self.data_named else str(module.name)
         self.pretrained = built.pretrained
         self._take(module, built, source)
         for note in (*self.hardware.notes, *notes, describe_recipe(self)):
@@ -177,6 +182,9 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         self.best_from = 0  # epochs of the history before the network took its present form
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
+        self.compression_reports: list[CompressionReport] = []
+        self.calls: list[FitCall] = []  # what trained or changed the network, for the report
+        self.calling = self.data_named = False
 
     def _take(self, data: DataModule, built: Built, source: str) -> None:
         self.data, self.module, self._source = data, built.net, source
@@ -196,6 +204,7 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
     # Train
 
     @known_keywords
+    @recorded
     def fit(
         self,
         epochs: int = 1,
@@ -237,11 +246,13 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         )
 
     @known_keywords
+    @recorded
     def fit_one_cycle(self, epochs: int = 1, lr_max: float | None = None, *, callbacks: Any = ()) -> History:
         """Train with one cycle of the learning rate, up to `lr_max` and down to almost none (Smith and Topin 2018)."""
         return run_fit(self, plan_fit(self, epochs, lr_max, "one_cycle"), callbacks=several(callbacks))
 
     @known_keywords
+    @recorded
     def fine_tune(
         self, epochs: int = 1, base_lr: float | None = None, *, freeze_epochs: int = 1, lr_mult: float = 100.0, callbacks: Any = ()
     ) -> History:
@@ -346,8 +357,8 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
     def arguments(self) -> dict[str, Any]:
         """What this learner was made with, as plain data."""
         return {
-            "architecture": self.architecture,
-            "data": self._source,
+            "architecture": self.architecture if self.from_zoo else {"object": self.architecture},
+            "data": self._source if self.data_named else {"object": self._source},
             **self.settings.plain(),
             "callbacks": plain(self.callbacks),
             "logger": plain(self._loggers),

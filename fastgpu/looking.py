@@ -9,7 +9,7 @@ import torch
 from fastgpu.data.columns import Columns, PartColumns, TensorColumns
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError
-from fastgpu.judging import run_predict
+from fastgpu.one_pass import predict_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def show_results(learner: Learner, n: int, split: str | None) -> Figure:
 
     task = learner.data.task
     x, y, n = _some(learner.data.judged() if split is None else learner.data.split(split), n)
-    predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
+    predicted, truth = task.columns(predict_batch(learner, x.gather(torch.arange(n)))), task.truth(y)
 
     def draw(axes: Any, i: int) -> None:
         learner.data.input.draw(axes, x, i)

@@ -5,6 +5,8 @@ They stand apart for length alone: each builds nothing and hands over to the mod
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu import looking
@@ -19,7 +21,7 @@ __all__ = ["LookingVerbs"]
 
 
 class LookingVerbs:
-    """What `Learner` inherits: `show_batch`, `show_results`, `interpret`."""
+    """What `Learner` inherits: `show_batch`, `show_results`, `interpret`, `report`."""
 
     def show_batch(self: Any, n: int = 9) -> Figure:
         """Draw training items with their targets, as the network sees them."""
@@ -45,3 +47,23 @@ class LookingVerbs:
         from fastgpu.interpreting import interpret
 
         return interpret(self, data)
+
+    @known_keywords
+    def report(self: Any, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write one page of all that is known of this run: curves, tables, pictures, facts, and how to repeat it.
+
+        It needs no account and no network, and fetches nothing; a fit leaves one in its run folder.
+
+        Args:
+            path: the file; None: `report.html` in the run's folder.
+
+        Returns:
+            The file.
+
+        Raises:
+            ArgumentError: there is no run folder yet, and no path came.
+            RunFolderError: the file cannot be written.
+        """
+        from fastgpu.reporting import write_report
+
+        return write_report(self, path)

@@ -18,14 +18,17 @@ from lightning.pytorch import Callback, Trainer
 
 from fastgpu.assemble import architecture_name, build_network
 from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.config import plain
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.optional import require
 from fastgpu.recipe import choose_lr, class_weights, make_module
+from fastgpu.report.repeating import FitCall
+from fastgpu.reporting import write_report
 from fastgpu.train.hardware import choose
 from fastgpu.train.reproducible import own_randomness
-from fastgpu.tuning_space import OF_SETTINGS, Choices, Range, check_space
+from fastgpu.tuning_space import OF_SETTINGS, check_space
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -158,7 +161,7 @@ def _trial(learner: Learner, values: Mapping[str, Any], folder: Path, number: in
     """A learner of its own with the values: the network as it is now, or a fresh one of another architecture."""
     trial = copy.copy(learner)
     mine = {name: value for name, value in values.items() if name in OF_SETTINGS}
-    trial.settings = dataclasses.replace(learner.settings, **mine, verbose=False)
+    trial.settings = dataclasses.replace(learner.settings, **mine, verbose=False, report=False)
     trial.hardware = choose(trial.settings.devices, trial.settings.precision) if "precision" in mine else learner.hardware
     trial.data = copy.copy(learner.data)
     if isinstance(trial.settings.batch_size, int):
@@ -201,7 +204,9 @@ def _train(
     trial: Learner, values: Mapping[str, Any], asked: Any, epochs: int, left: float | None, key: str, higher: bool
 ) -> tuple[dict[str, Any], str]:
     """Train a trial: its row of the result, and how it ended."""
-    plan = plan_fit(trial, epochs, None, values.get("schedule", "constant"))
+    schedule = values.get("schedule", "constant")
+    plan = plan_fit(trial, epochs, None, schedule)
+    trial.calls = [*trial.calls, FitCall(verb="fit", arguments={"epochs": epochs, "schedule": plain(schedule)}, before=plan.first)]
     report, began, failed = _Report(asked, key, plan.first), time.perf_counter(), False
     try:
         run_fit(trial, plan, callbacks=[report], max_time=left)
@@ -226,8 +231,10 @@ def _discard(trial: Learner | None) -> None:
 
 
 def _become(learner: Learner, best: Learner) -> None:
-    settings = dataclasses.replace(best.settings, verbose=learner.settings.verbose)
-    learner.__dict__.update({**best.__dict__, "settings": settings})
+    settings = dataclasses.replace(best.settings, verbose=learner.settings.verbose, report=learner.settings.report)
+    learner.__dict__.update({**best.__dict__, "settings": settings, "calling": learner.calling})
+    if settings.report:
+        write_report(learner, None)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,15 +156,21 @@ class LogRows(Callback):
             what: the method's name.
             *args: its arguments.
         """
+        before = list(self.loggers)
+        self.hand(lambda logger: getattr(logger, what, _nothing)(*args))
+        if trainer is not None and len(self.loggers) < len(before):
+            failed = [each for each in before if each not in self.loggers]
+            trainer.loggers = [each for each in trainer.loggers if each not in failed]
+
+    def hand(self, call: Callable[[Any], None]) -> None:
+        """Call something with each logger; one that fails is left out from then on."""
         for logger in list(self.loggers):
             try:
-                getattr(logger, what, _nothing)(*args)
+                call(logger)
             except Exception as error:  # a disk that is full, a network that is down: training goes on, the history is whole
                 self.loggers.remove(logger)
                 with contextlib.suppress(Exception):
                     getattr(logger, "end", _nothing)(1)
-                if trainer is not None:
-                    trainer.loggers = [each for each in trainer.loggers if each is not logger]
                 warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {_line(error)}", stacklevel=2)
 
     # What a checkpoint keeps

@@ -97,6 +97,14 @@ class Interpretation(ABC):
         """Prediction and truth of item `i` as a short text."""
         return f"{self.predicted(i)}\ntruth {self.truth(i)}"
 
+    def plot_results(self, n: int = 9) -> Figure:
+        """Draw the first `n` items with prediction and truth."""
+        from fastgpu.figures import grid
+
+        shown = range(min(_count("n", n), len(self)))
+        self.items.hold(shown)
+        return grid(len(shown), self.draw, self.title)
+
     # The worst items
 
     def top_losses(self, k: int = 9) -> DataFrame:
@@ -138,9 +146,7 @@ class Interpretation(ABC):
         return self.losses
 
     def _worst(self, k: int) -> list[int]:
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise ArgumentError(f"k is how many items, at least 1. {k!r} came.")
-        return np.argsort(-self._loss(), kind="stable")[:k].tolist()
+        return np.argsort(-self._loss(), kind="stable")[: _count("k", k)].tolist()
 
     # Parts of the data
 
@@ -163,10 +169,16 @@ class Interpretation(ABC):
         if len(values) != len(self):
             raise ArgumentError(f"per_slice takes one value an item, {len(self):,} here. {len(values):,} came. Give as many.")
         if pd.api.types.is_numeric_dtype(values) and values.nunique() > 10:
-            values = pd.qcut(values, PARTS, duplicates="drop")
+            values = pd.Series(pd.qcut(values, PARTS, duplicates="drop"))
         rows = {value: self._judged(index.to_numpy()) for value, index in values.groupby(values, observed=True).groups.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by if isinstance(by, str) else "slice")
 
     def _judged(self, index: np.ndarray) -> dict[str, float]:
         loss = {} if self.losses is None else {"loss": float(self.losses[index].mean())}
         return {"count": len(index), **loss, **self._judge(index)}
+
+
+def _count(name: str, given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ArgumentError(f"{name} is how many items, at least 1. {given!r} came.")
+    return given

@@ -121,7 +121,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> DataF
     low = edges[(np.digitize(confidence, edges) - 1).clip(0, bins - 1)]  # 1.0 itself belongs to the last bin
     frame = pd.DataFrame({"confidence": confidence.astype(float), "accuracy": correct.astype(float), "from": low})
     found = frame.groupby("from")
-    return found.mean().assign(count=found.size())
+    return pd.DataFrame(found.mean()).assign(count=found.size())
 
 
 def plot_calibration(table: DataFrame, error: float) -> Figure:
