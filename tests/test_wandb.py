@@ -104,13 +104,10 @@ def test_one_callback_for_two_learners_gives_two_runs(make):
 
 
 def logged_fit(learn):
-    """What a fit's end logs: the rows of charts, tables, pictures."""
+    """A fit's part of the run, and the row that its end logged: charts, tables, pictures."""
     learn.fit(2)
-    learn.log_rows.tell(None, "log_fit", learn.interpret(), learn.run_dir)
-    learn.log_rows.end(0)
-    found = parts(learn.run_dir)
-    [row] = [row for part in found for row in part.rows if "evaluation/predictions" in row]
-    return found, row
+    [part] = parts(learn.run_dir)
+    return part, part.rows[-1]
 
 
 def table(part, row, key):
@@ -122,9 +119,8 @@ def table(part, row, key):
 
 
 def test_charts_tables_and_the_model(make):
-    learn = make(callbacks=[WandB(predictions=5, log_model="all")], lr=0.01)
-    found, row = logged_fit(learn)
-    part = next(part for part in found if row in part.rows)
+    learn = make(callbacks=[WandB(predictions=5, log_model="all")], lr=0.01, report=True)
+    part, row = logged_fit(learn)
     seen = learn.interpret()
     # Confusion: one row a pair of classes.
     columns, cells = table(part, row, "evaluation/confusion_matrix_table")
@@ -147,9 +143,11 @@ def test_charts_tables_and_the_model(make):
     for number, cell in zip(seen.top_losses(5).index, cells):
         with Image.open(pictures[cell[1]["path"]]) as picture:
             assert np.array_equal(np.asarray(picture)[::8, ::8], seen.items.plain(number)[..., 0])
-    assert row["pictures/history"]["_type"] == "image-file"
+    for name in ("samples", "results", "worst", "confusion_matrix", "history"):
+        logged = part.folder / "files" / row[f"pictures/{name}"]["path"]
+        assert logged.read_bytes() == (learn.run_dir / f"{name}.png").read_bytes()
     # The model, once, by its aliases; the bytes of it are those of the checkpoint.
-    models = [a for each in found for a in each.artifacts if a.type == "model"]
+    models = [a for a in part.artifacts if a.type == "model"]
     best = learn.history.best("val_accuracy", higher_is_better=True)["epoch"]
     # The client gives "latest" to each; on the server the last one has it.
     assert [set(a.aliases) - {"latest"} for a in models] == [{"best", f"epoch-{best:.0f}"}, {"last"}]
@@ -168,8 +166,8 @@ ITEMS = {
 def test_items_of_other_kinds(make, kind):
     x, y, architecture = ITEMS[kind]
     learn = make(architecture, (x, y), callbacks=[WandB(predictions=4, log_model=None)])
-    found, row = logged_fit(learn)
-    columns, cells = table(next(part for part in found if row in part.rows), row, "evaluation/predictions")
+    part, row = logged_fit(learn)
+    columns, cells = table(part, row, "evaluation/predictions")
     expected = ["text"] if kind == "text" else ["table.0", "table.1", "table.2"]
     assert columns == ["item", *expected, "truth", "predicted", "loss"]
     shown = [cell[1 : 1 + len(expected)] for cell in cells]
@@ -177,31 +175,31 @@ def test_items_of_other_kinds(make, kind):
         assert {text for [text] in shown} <= set(x)
     else:
         assert all(np.isclose(x, np.array(numbers), atol=1e-5).all(1).any() for numbers in shown)
-    assert not [a for part in found for a in part.artifacts if a.type == "model"]
+    assert not [a for a in part.artifacts if a.type == "model"]
 
 
 def test_a_regression_has_tables_and_no_curves(make):
     x = np.random.default_rng(0).normal(size=(80, 3)).astype("float32")
     learn = make("mlp", (x, x[:, 0] * 2), callbacks=[WandB(predictions=4)])
-    found, row = logged_fit(learn)
-    columns, cells = table(next(part for part in found if row in part.rows), row, "evaluation/worst")
+    part, row = logged_fit(learn)
+    columns, cells = table(part, row, "evaluation/worst")
     assert columns[-3:] == ["truth", "predicted", "loss"]
     assert cells[0][-1] == max(cell[-1] for cell in cells)
     assert not [key for key in row if "curve" in key or "confusion" in key]
 
 
 def test_reports_of_compression(make):
-    learn = make(logger="wandb")
+    pytest.importorskip("torch_pruning")
+    learn = make("mlp", logger="wandb", lr=0.01)
     learn.fit(1)
-    report = CompressionReport("mlp")
-    report.add("as it came", accuracy=0.9, size_kb=40.0)
-    report.add("pruned", accuracy=0.88, size_kb=10.0)
-    learn.log_rows.tell(None, "log_report", report)
-    last = parts(learn.run_dir)[-1]
-    assert last.exit_code == 0
-    columns, cells = table(last, last.rows[-1], "compression/report")
-    assert [dict(zip(columns, cell)) for cell in cells] == report.steps
-    assert last.summary["compression/size_kb"] == 10.0
+    report = learn.prune(0.5, epochs=1)
+    fitted, pruned, reported = parts(learn.run_dir)
+    assert fitted.run.run_id == pruned.run.run_id == reported.run.run_id
+    assert reported.exit_code == 0
+    columns, cells = table(reported, reported.rows[-1], "compression/report")
+    assert [dict(zip(columns, cell)) for cell in cells] == [pytest.approx(step) for step in report.steps]
+    assert reported.summary["compression/parameters"] == report.steps[-1]["parameters"] < report.steps[0]["parameters"]
+    assert reported.summary["compression/notes"] == report.notes
 
 
 def test_an_exception_ends_the_run_as_failed(make):

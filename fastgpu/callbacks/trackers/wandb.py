@@ -122,7 +122,7 @@ class WandBLogger(Tracker, Logger):
         between_fits = self._run is None
         self.experiment.log({"compression/report": report_table(report)})
         last = {f"compression/{key}": value for key, value in report.steps[-1].items() if isinstance(value, (int, float))}
-        self.experiment.summary.update(last)
+        self.experiment.summary.update({**last, "compression/notes": list(report.notes)})
         if between_fits:
             self.end(0)
 
