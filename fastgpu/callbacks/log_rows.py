@@ -15,6 +15,7 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.callbacks.step_values import StepValues
 from fastgpu.callbacks.trackers.base import INTERRUPTED, TRACKERS, Tracker
 from fastgpu.callbacks.trackers.facts import facts_of
+from fastgpu.errors import FastGPUError
 
 __all__ = ["LogRows", "with_trackers"]
 
@@ -81,7 +82,9 @@ class LogRows(Callback):
                 if self._group and isinstance(logger, Tracker):
                     logger.group, logger.announces = self._group, self._first
                 yield logger
-            except OSError as error:
+            except FastGPUError:  # a package that is missing
+                raise
+            except Exception as error:  # a folder that cannot be written, a database, a server
                 warnings.warn(f"The logger {each!r} could not begin and is left out: {_line(error)}", stacklevel=2)
 
     def add(self, loggers: Sequence[Any]) -> None:

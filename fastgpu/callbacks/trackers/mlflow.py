@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,11 @@ def mlflow(folder: Path, settings: dict[str, Any]) -> Any:
     if not server:
         (place / "artifacts").mkdir(parents=True, exist_ok=True)
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "fastgpu")
-    return MLflow(
-        experiment,
-        run_name=folder.name,
-        tracking_uri=server or f"sqlite:///{place / 'mlflow.db'}",
-        artifact_location=None if server else (place / "artifacts").as_uri(),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SQLAlchemy's, about MLflow's own tables
+        return MLflow(
+            experiment,
+            run_name=folder.name,
+            tracking_uri=server or f"sqlite:///{place / 'mlflow.db'}",
+            artifact_location=None if server else (place / "artifacts").as_uri(),
+        )
