@@ -20,7 +20,6 @@ from wandb_files import parts
 
 from fastgpu import Learner
 from fastgpu.callbacks import WandB
-from fastgpu.compress.report import CompressionReport
 from fastgpu.errors import ArgumentError, UnknownKeywordError, UnknownNameError
 
 ROOT = Path(__file__).parents[1]

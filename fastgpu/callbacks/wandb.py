@@ -33,7 +33,7 @@ class WandB(LogRows):
         tags: words to find the run by.
         mode: `"online"`, `"offline"`, `"shared"` or `"disabled"`; None: `$WANDB_MODE`, else online where there is a key.
         log_model: `"best"`: the best weights as an artifact when a fit ends; `"all"`: also the last, with the training state;
-            None: no model.
+            False or None: no model.
         predictions: items in the tables of predictions and of the worst ones, 0 for no tables.
         every: optimizer steps from one logged step to the next.
 
@@ -55,10 +55,12 @@ class WandB(LogRows):
         group: str | None = None,
         tags: str | Sequence[str] = (),
         mode: str | None = None,
-        log_model: str | None = "best",
+        log_model: str | bool | None = "best",
         predictions: int = 36,
         every: int = 50,
     ) -> None:
+        if isinstance(log_model, bool):
+            log_model = "best" if log_model else None
         for what, value, known in (("mode of WandB", mode, MODES), ("log_model of WandB", log_model, MODELS)):
             if value is not None and value not in known:
                 raise UnknownNameError(what, value, known)

@@ -141,20 +141,23 @@ class WandBLogger(Tracker, Logger):
 
     def _begin(self) -> Any:
         import wandb
+        from wandb.errors import AuthenticationError, CommError
 
         self._keys = set()
-        self._borrowed = wandb.run is not None and self._id in (None, wandb.run.id)
-        if self._borrowed:
-            self._id = wandb.run.id
-            return wandb.run
+        opened = wandb.run
+        self._borrowed = opened is not None and self._id in (None, opened.id)
+        if opened is not None and self._borrowed:
+            self._id = opened.id
+            return opened
         mode = self._mode or os.environ.get("WANDB_MODE") or "online"
         if mode in ("online", "shared") and not _has_key(wandb):
             mode = "offline"  # online it would ask for one
         try:
             run = self._init(wandb, mode)
-        except (wandb.errors.CommError, wandb.errors.AuthenticationError) as error:
+        except (AuthenticationError, CommError) as error:
             self._say(f"the server cannot be used: {str(error).splitlines()[0]}")
-            mode, run = "offline", self._init(wandb, "offline")
+            mode = self._mode = "offline"  # the next fit need not wait for it again
+            run = self._init(wandb, mode)
         self._id = run.id
         self._announce(run, mode)
         return run
@@ -175,19 +178,23 @@ class WandBLogger(Tracker, Logger):
         )
 
     def _announce(self, run: Any, mode: str) -> None:
-        part = f"{shlex.quote(str(Path(run.dir).parents[1]))}/offline-run-*{run.id}*"
-        if mode == "offline" and part not in self._parts:
-            self._parts.append(part)
-            searched = self.group != self._options["group"]
-            if searched and self._folder is not None and self.announces:
-                self._say(f"the runs of {self.group} stay on the disk; to upload them: wandb sync {self._folder.parent}/*/wandb/offline-run-*")
-            if searched:
-                return
-            self._say(f"the run stays on the disk; to upload it: wandb sync --id {run.id} {' '.join(self._parts)}")
+        if mode == "offline":
+            self._announce_part(run.id, Path(run.dir).parents[1])
         elif mode == "online" and not self._parts:
             self._parts.append(run.url or run.id)
             if self.announces:
                 self._say(run.url)
+
+    def _announce_part(self, name: str, folder: Path) -> None:
+        part = f"{shlex.quote(str(folder))}/offline-run-*{name}*"
+        if part in self._parts:
+            return
+        self._parts.append(part)
+        if self.group == self._options["group"]:
+            self._say(f"the run stays on the disk; to upload it: wandb sync --id {name} {' '.join(self._parts)}")
+        elif self.announces:  # the first of a search
+            every = f"{shlex.quote(str(folder.parents[1]))}/*/wandb/offline-run-*"
+            self._say(f"the runs of {self.group} stay on the disk; to upload them: wandb sync {every}")
 
     def _say(self, line: str) -> None:
         with unbroken():

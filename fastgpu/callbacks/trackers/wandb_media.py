@@ -44,7 +44,7 @@ def charts(seen: Any) -> dict[str, Any]:
         worst = set(curves.areas["average_precision"].sort_values().index[:MOST_CURVES])
         for name, frame, x, y in (("pr", curves.pr, "recall", "precision"), ("roc", curves.roc, "false_positive_rate", "true_positive_rate")):
             rows = frame[frame["class"].isin(worst)].dropna(subset=[x, y])  # where nothing is found there is no precision
-            cells = [[str(each), *point] for each, *point in zip(rows["class"], rows[x].tolist(), rows[y].tolist())]
+            cells: list[Any] = [[str(each), *point] for each, *point in zip(rows["class"], rows[x].tolist(), rows[y].tolist())]
             table = wandb.Table(columns=["class", x, y], data=cells)
             found[f"evaluation/{name}_curve"] = wandb.plot_table(
                 CURVE, table, {"x": x, "y": y, "class": "class"}, {"title": name.upper(), "x-axis-title": x, "y-axis-title": y}
@@ -83,8 +83,8 @@ def _table(seen: Any, index: list[int]) -> Any:
     import wandb
 
     items = [_cells(seen, i) for i in index]
-    columns = ["item", *(items[0] if items else ()), "truth", "predicted", *(["loss"] if seen.losses is not None else [])]
-    data = []
+    columns: list[Any] = ["item", *(items[0] if items else ()), "truth", "predicted", *(["loss"] if seen.losses is not None else [])]
+    data: list[Any] = []
     for i, cells in zip(index, items):
         loss = [] if seen.losses is None else [float(seen.losses[i])]
         data.append([int(seen.numbers[i]), *cells.values(), _text(seen.truth(i)), _text(seen.predicted(i)), *loss])
