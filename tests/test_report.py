@@ -318,7 +318,7 @@ def test_loaders_of_ones_own(digits, out):
 
 
 def test_names_are_text_not_markup(out):
-    hostile = ['<script>alert("1")</script>', "a & b's \"c\" $x$ \\", "日本語"]
+    hostile = ['<script>alert("1")</script>', "a & b's \"c\" $\\frac$ \\", "日本語"]
     rows = pd.DataFrame({"a": np.arange(60.0), "y": hostile * 20})
     learn = Learner("mlp", rows, target="y", out=out, verbose=False, name="<b>")
     learn.fit(1)
