@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "is_auto", "known_keywords", "plain", "several"]
+__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "has_object", "is_auto", "known_keywords", "plain", "several"]
 
 SOURCE_OPTIONS = ("columns", "window", "stride")
 """Settings that say how a file is read; those sources take them that need them."""
@@ -138,6 +138,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     return {"object": getattr(value, "__name__", type(value).__name__)}
+
+
+def has_object(value: Any) -> bool:
+    """Whether a setting as `plain` gives it is, or holds, an object of the user's own."""
+    if isinstance(value, dict):
+        return set(value) == {"object"} or any(map(has_object, value.values()))
+    return isinstance(value, list) and any(map(has_object, value))
 
 
 def known_keywords(call: Callable[P, R]) -> Callable[P, R]:

@@ -13,7 +13,7 @@ from torch import nn
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
 from fastgpu.compress.restore import load_weights, take_form
-from fastgpu.config import Settings, several
+from fastgpu.config import Settings, has_object, several
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
 from fastgpu.fitting import last_weights
@@ -166,18 +166,12 @@ def _settings(saved: dict[str, Any], changes: dict[str, Any]) -> tuple[Settings,
             advice = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise UnknownKeywordError(f"Learner.load does not take {name!r}.{advice}")
     values = {name: value for name, value in saved.items() if name in fields} | changes
-    objects = {name: json.dumps(v) for name, v in values.items() if name not in changes and _has_object(v)}
+    objects = {name: json.dumps(v) for name, v in values.items() if name not in changes and has_object(v)}
     for name in objects:
         values[name] = fields[name].default
     # Without these a loss cannot be computed; a tokenizer is saved with the input, a strategy has a good default.
     missing = {name: what for name, what in objects.items() if name in ("loss", "metrics", "optimizer", "class_weight")}
     return Settings(**values), missing
-
-
-def _has_object(value: Any) -> bool:
-    if isinstance(value, dict):
-        return set(value) == {"object"} or any(map(_has_object, value.values()))
-    return isinstance(value, list) and any(map(_has_object, value))
 
 
 def _data(saved: dict[str, Any], data: Any, settings: Settings) -> DataModule:

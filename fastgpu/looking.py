@@ -46,7 +46,7 @@ def show_results(learner: Learner, n: int, split: str | None) -> Figure:
         learner.data.input.draw(axes, x, i)
         task.draw(axes, predicted, i)
 
-    return grid(n, draw, lambda i: f"{task.title(predicted, i)} (truth: {task.title(truth, i)})")
+    return grid(n, draw, lambda i: f"{task.title(predicted, i)}\ntruth {task.title(truth, i)}")
 
 
 def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:

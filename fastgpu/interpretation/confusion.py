@@ -34,26 +34,21 @@ def confused(truth: Sequence[Any], predicted: Sequence[Any], min_count: int) -> 
 
 def heat_map(counts: DataFrame) -> Figure:
     """Counts as a picture: colours are shares of the row, numbers the counts."""
-    from fastgpu.figures import Figure
+    from fastgpu.figures import Figure, literal
 
     table = counts.to_numpy()
     shares = table / table.sum(1, keepdims=True).clip(1)
     rows, columns = table.shape
-    figure = Figure(figsize=(1.6 + 0.42 * min(columns, 24), 1.2 + 0.42 * min(rows, 24)), layout="constrained")
+    figure = Figure(figsize=(2.4 + 0.42 * min(columns, 24), 1.8 + 0.42 * min(rows, 24)), layout="constrained")
     axes: Any = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     if rows <= MOST_NAMES:
         long = max(len(str(name)) for name in counts.columns) > 3
-        axes.set_xticks(range(columns), [_short(name) for name in counts.columns], rotation=90 if long else 0, fontsize=8)
-        axes.set_yticks(range(rows), [_short(name) for name in counts.index], fontsize=8)
+        axes.set_xticks(range(columns), [literal(name, 18) for name in counts.columns], rotation=90 if long else 0, fontsize=8)
+        axes.set_yticks(range(rows), [literal(name, 18) for name in counts.index], fontsize=8)
     if rows <= MOST_NUMBERS:
         for (row, column), share in ((at, shares[at]) for at in zip(*table.nonzero())):
             colour = "white" if share > 0.5 else "black"
             axes.text(column, row, f"{table[row, column]}", ha="center", va="center", fontsize=7, color=colour)
     axes.set(xlabel=counts.columns.name or "", ylabel=counts.index.name or "")
     return figure
-
-
-def _short(name: Any) -> str:
-    text = str(name).replace("$", r"\$")
-    return text if len(text) <= 18 else text[:17] + "…"

@@ -82,7 +82,7 @@ def _frame(classes: Sequence[Any], first: Any, second: Any, thresholds: Any, nam
 
 def plot_curves(curves: Curves) -> Figure:
     """Precision over recall on the left, true over false positives on the right, a line a class."""
-    from fastgpu.figures import Figure
+    from fastgpu.figures import Figure, literal
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     axes: Any = figure.subplots(1, 2)
@@ -90,8 +90,8 @@ def plot_curves(curves: Curves) -> Figure:
     for name in curves.areas.index[curves.areas.index.isin(hardest)]:
         area = curves.areas.loc[name]
         pr, roc = (frame[frame["class"] == name] for frame in (curves.pr, curves.roc))
-        axes[0].plot(pr["recall"], pr["precision"], label=f"{name}  {area['average_precision']:.3f}", linewidth=1.2)
-        axes[1].plot(roc["false_positive_rate"], roc["true_positive_rate"], label=f"{name}  {area['auroc']:.3f}", linewidth=1.2)
+        axes[0].plot(pr["recall"], pr["precision"], label=f"{literal(name)}  {area['average_precision']:.3f}", linewidth=1.2)
+        axes[1].plot(roc["false_positive_rate"], roc["true_positive_rate"], label=f"{literal(name)}  {area['auroc']:.3f}", linewidth=1.2)
     axes[0].set(title="precision-recall", xlabel="recall", ylabel="precision")
     axes[1].set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     for each in axes:

@@ -72,7 +72,7 @@ class NumberInterpretation(Interpretation):
 
     def plot_residuals(self) -> Figure:
         """Prediction over truth, and how often each residual comes; a row a target, four at most."""
-        from fastgpu.figures import Figure
+        from fastgpu.figures import Figure, literal
 
         shown = self.target_names[:MOST_PANELS]
         figure = Figure(figsize=(8.4, 3.6 * len(shown)), layout="constrained")
@@ -82,7 +82,7 @@ class NumberInterpretation(Interpretation):
             ends = [truth.min(), truth.max()]
             left.plot(ends, ends, "--", color="grey", linewidth=1)
             left.scatter(truth, predicted, s=9, alpha=0.5, linewidths=0, rasterized=True)
-            left.set(title=name, xlabel="truth", ylabel="predicted")
+            left.set(title=literal(name), xlabel="truth", ylabel="predicted")
             right.hist(truth - predicted, bins=30)
             right.axvline(0, linestyle="--", color="grey", linewidth=1)
             right.set(title="residuals", xlabel="truth less predicted", ylabel="items")

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from fastgpu.config import Settings, plain
+from fastgpu.config import Settings, has_object, plain
 
 __all__ = ["FitCall", "python_lines", "recorded", "shell_line", "unnamed"]
 
@@ -73,7 +73,7 @@ def _changed(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def unnamed(arguments: Mapping[str, Any], calls: Sequence[FitCall]) -> list[str]:
     """Names of the arguments that are objects of the user's own."""
     every = {**arguments, **{name: value for each in calls for name, value in each.arguments.items()}}
-    return [name for name, value in every.items() if _has_object(value)]
+    return [name for name, value in every.items() if has_object(value)]
 
 
 def python_lines(arguments: Mapping[str, Any], calls: Sequence[FitCall]) -> str:
@@ -119,9 +119,3 @@ def _python(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_python, value))}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _has_object(value: Any) -> bool:
-    if isinstance(value, dict):
-        return set(value) == {"object"} or any(map(_has_object, value.values()))
-    return isinstance(value, list) and any(map(_has_object, value))
