@@ -53,6 +53,17 @@ def test_the_learner_becomes_the_best_trial(make, out, capsys):
     assert list(result.to_frame().columns) == ["trial", *SPACE, "val_accuracy", "epochs", "seconds", "state"]
 
 
+def test_the_calls_that_repeat_it_give_the_same_learner(make, digits, out):
+    learn = make()
+    result = learn.tune({"lr": (1e-4, 1e-1, "log"), "schedule": ["one_cycle", "constant"]}, trials=2, epochs=2)
+    [call] = learn.calls
+    assert (call.verb, call.arguments) == ("fit", {"epochs": 2, "schedule": result.best["schedule"]})
+    again = make(lr=learn.settings.lr)
+    getattr(again, call.verb)(**call.arguments)
+    assert same_weights(learn, again)
+    assert [row["val_accuracy"] for row in learn.history] == [row["val_accuracy"] for row in again.history]
+
+
 def test_the_same_seed_gives_the_same_search(make):
     def search(seed):
         found = make(seed=seed).tune(SPACE, trials=3, epochs=1)

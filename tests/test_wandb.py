@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def _no_key(monkeypatch, tmp_path):
     """No key anywhere, and the client's own files in a folder of the test."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+    for name in [name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_SERVICE"]:  # that is the client's own
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -292,6 +292,14 @@ def test_no_server_and_a_wrong_key_leave_the_run_on_the_disk(make, monkeypatch, 
         assert "wandb: the server cannot be used: " in said
         assert "wandb: the run stays on the disk; to upload it:" in said
     wandb.teardown()
+
+
+def test_a_run_may_be_disabled(make):
+    learn = make(callbacks=[WandB(mode="disabled")])
+    learn.fit(1)
+    learn.fit(1)
+    assert not parts(learn.run_dir)
+    assert len(learn.history) == 2
 
 
 def test_mistakes_get_one_line(make):

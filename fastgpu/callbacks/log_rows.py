@@ -58,7 +58,7 @@ class LogRows(Callback):
         self.loggers: list[Any] = []
         self._made = False
         self._folder, self._group, self._first = Path(), "", True
-        self._steps = StepValues(Tracker.every)
+        self._steps: StepValues | None = None  # where a tracker takes them
 
     # A fit, from its beginning to its end
 
@@ -106,9 +106,9 @@ class LogRows(Callback):
         return rows
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        trackers = [each for each in self.loggers if isinstance(each, Tracker)]
-        self._steps = StepValues(min((each.every for each in trackers), default=Tracker.every), done=trainer.global_step)
-        if trackers:
+        every = [each.every for each in self.loggers if isinstance(each, Tracker)]
+        self._steps = StepValues(min(every), done=trainer.global_step) if every else None
+        if every:
             settings = {} if self._run_folder is None else self._run_folder.settings
             self.tell(trainer, "begin", self._folder, facts_of(trainer, pl_module, settings))
 
@@ -131,14 +131,15 @@ class LogRows(Callback):
     # What comes meanwhile
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._steps.epoch_start()
+        if self._steps is not None:
+            self._steps.epoch_start()
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
-        if self.loggers:
+        if self._steps is not None:
             self._steps.before_step(trainer, optimizer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        row = self._steps.batch_end(trainer, outputs, batch) if self.loggers else None
+        row = None if self._steps is None else self._steps.batch_end(trainer, outputs, batch)
         if row:
             self.tell(trainer, "log_step", row, trainer.global_step)
 

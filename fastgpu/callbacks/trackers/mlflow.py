@@ -21,8 +21,14 @@ STATES = {0: "FINISHED", INTERRUPTED: "KILLED"}
 class MLflow(Tracker, MLFlowLogger):
     """Lightning's logger, whose run goes on over several fits, with steps, pictures, the best weights and compression reports."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._options = options
+        self._begun: str | None = None  # id of the run, once there is one
+
     def begin(self, folder: Path, facts: Mapping[str, Any]) -> None:
         client = self.experiment
+        self._begun = self.run_id
         run = client.get_run(self.run_id)
         if run.info.status != "RUNNING":
             client.update_run(self.run_id, "RUNNING")
@@ -52,16 +58,16 @@ class MLflow(Tracker, MLFlowLogger):
         """Nothing: Lightning calls it before the pictures are there; `end` says how the fit ended."""
 
     def end(self, exit_code: int) -> None:
-        if self._run_id is not None:
-            self.experiment.set_terminated(self.run_id, STATES.get(exit_code, "FAILED"))
+        if self._begun is not None:
+            self.experiment.set_terminated(self._begun, STATES.get(exit_code, "FAILED"))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"id": self._run_id, "uri": self._tracking_uri} if self._run_id else {}
+        return {"id": self._begun, "uri": self._options["tracking_uri"]} if self._begun else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # In another store there is no such run.
-        if state["uri"] == self._tracking_uri and state["id"] != self._run_id:
-            self._run_id, self._initialized = state["id"], False
+        if state["uri"] == self._options["tracking_uri"] and state["id"] != self._begun:
+            super().__init__(**self._options, run_id=state["id"])
 
 
 @TRACKERS.register("mlflow")
@@ -78,7 +84,7 @@ def mlflow(folder: Path, settings: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SQLAlchemy's, about MLflow's own tables
         return MLflow(
-            experiment,
+            experiment_name=experiment,
             run_name=folder.name,
             tracking_uri=server or f"sqlite:///{place / 'mlflow.db'}",
             artifact_location=None if server else (place / "artifacts").as_uri(),
