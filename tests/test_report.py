@@ -118,7 +118,7 @@ class Spoiling(Callback):
     def __init__(self, *names):
         self.names = names
 
-    def on_train_end(self, trainer, pl_module):
+    def on_train_start(self, trainer, pl_module):
         folder = trainer.callbacks[0].path
         for name in self.names:
             (folder / name).mkdir()
@@ -131,6 +131,13 @@ def test_a_file_that_cannot_be_written_costs_no_fit(name, make):
         history = learn.fit(2)
     assert len(history) == 2
     assert learn.evaluate()["accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    assert all((learn.run_dir / other).is_file() for other in (PICTURES | {"report.html"}) - {name})  # the others are all there
+
+
+def test_the_curves_as_a_picture_cost_no_fit_either(make):
+    learn = make(callbacks=[Spoiling("history.png")])
+    with pytest.warns(UserWarning, match="history.png is left out"):
+        assert len(learn.fit(1)) == 1
 
 
 class Broken(Plain):
