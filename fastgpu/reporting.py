@@ -62,12 +62,13 @@ class Seen:
 def after_fit(learner: Learner, trainer: Trainer) -> None:
     """Pictures, report.html and the loggers' own, on the first process, once the best weights are in place."""
     whole = trainer.world_size == 1 or isinstance(trainer.strategy, DDPStrategy)  # else each process holds a part of the network
-    if not learner.settings.report or not trainer.is_global_zero or not learner.history.rows or not whole:
+    told = any(hasattr(logger, "log_fit") for logger in learner.log_rows.loggers)
+    if not (learner.settings.report or told) or not trainer.is_global_zero or not learner.history.rows or not whole:
         return
     folder = learner.run_folder.path
     try:
-        interpretation = _leave(learner, folder)
-        learner.log_rows.hand(lambda logger: logger.log_fit(interpretation, folder) if hasattr(logger, "log_fit") else None)
+        found = _leave(learner, folder) if learner.settings.report else _interpreted(learner)
+        learner.log_rows.hand(lambda logger: logger.log_fit(found, folder) if hasattr(logger, "log_fit") else None)
     except KeyboardInterrupt:  # the fit is done, and its history must come back
         learner.say("interrupted: pictures and report.html may be left out; learn.report() makes the page")
 
@@ -90,8 +91,9 @@ def write_report(learner: Learner, path: str | os.PathLike[str] | None) -> Path:
 
 
 def keep_compression(learner: Learner, report: CompressionReport) -> CompressionReport:
-    """Keep a report of compression with the learner, and show it in the run's page; the report comes back."""
+    """Keep a report of compression with the learner, hand it to the loggers, show it in the run's page; the report comes back."""
     learner.compression_reports.append(report)
+    learner.log_rows.hand(lambda logger: logger.log_report(report) if hasattr(logger, "log_report") else None)
     if learner.settings.report and learner.run_folder.made and _first_process():
         _leave(learner, learner.run_folder.path)
     return report
@@ -110,6 +112,15 @@ def _leave(learner: Learner, folder: Path) -> Interpretation | None:
         else:  # one of an earlier fit would show another network
             _tried(seen, name, lambda name=name: (folder / name).unlink(missing_ok=True))
     _tried(seen, "report.html", lambda: _replace(folder / "report.html", _page(learner, seen)))
+    _warn(seen)
+    return seen.interpretation
+
+
+def _interpreted(learner: Learner) -> Interpretation | None:
+    """What loggers are told where no pictures are wanted."""
+    seen = Seen()
+    if learner.data.task.name in KINDS:
+        seen.interpretation = _tried(seen, "interpretation", lambda: interpret(learner, most=_most(learner)))
     _warn(seen)
     return seen.interpretation
 

@@ -188,6 +188,12 @@ def test_loggers_get_the_interpretation_and_the_folder(make, tmp_path):
     assert "report.html" in names
     assert len(interpretation.targets) == 100
     assert learn.log_rows.loggers == [keeping]
+    learn.fit(1)
+    assert keeping.given[0] is not interpretation  # of the weights after the second fit
+    again = Keeping(tmp_path / "c")
+    make(logger=again).fit(1)
+    assert len(again.given[0].targets) == 100
+    assert "report.html" not in again.given[2]
 
 
 # Run it again
