@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import same_weights
+from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 
 from fastgpu import Learner
@@ -318,3 +319,13 @@ def test_wandb_works_offline_without_a_prompt(make, monkeypatch):
     while runs[0].stat().st_size <= 1000 and time.monotonic() < waited:  # the client writes from a process of its own
         time.sleep(0.2)
     assert runs[0].stat().st_size > 1000
+
+
+def test_a_callback_that_renames_parameters_meanwhile(make):
+    learn = make("mlp")
+    layers = [(layer, "weight") for layer in learn.module.modules() if isinstance(layer, nn.Linear)]
+    learn.fit(2, callbacks=[ModelPruning("l1_unstructured", layers, amount=0.5)])
+    assert np.isfinite(learn.evaluate()["loss"])
+    again = Learner.load(learn.run_dir)
+    assert same_weights(learn, again)
+    learn.fit(1)
