@@ -28,7 +28,7 @@ from fastgpu.compress.measure import alternate
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.restore import load_weights
 from fastgpu.data import sources
-from fastgpu.export.onnx import to_onnx
+from fastgpu.export.onnx import strip, to_onnx
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.quantizing import batches_of, int8_model
 
@@ -117,6 +117,8 @@ def report(title: str, models: dict[str, Any], learn: Learner) -> None:
     sessions = {name: session(model) for name, model in models.items()}
     times = alternate([lambda s=s: s.run(None, {"image": images[:1]}) for s in sessions.values()], 200)
     first = next(iter(models))
+    for each in models.values():
+        strip(each)  # as files are written
     size = len(models[first].SerializeToString())
     print(f"\n{title}\n{'':38} accuracy   size   time (ms, one digit)")
     for (name, each), time in zip(sessions.items(), times):

@@ -28,6 +28,7 @@ from fastgpu.compress.distill import distillation_loss
 from fastgpu.compress.measure import alternate
 from fastgpu.compress.quantize import calibrate, finalize, input_ranges, prepare, settle
 from fastgpu.export.int8 import quantized
+from fastgpu.export.onnx import SCOPES, strip
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from real_data.fetch import python_package  # noqa: E402
@@ -82,7 +83,9 @@ def to_onnx(net: nn.Module) -> Any:
     shapes = ({0: torch.export.Dim.DYNAMIC},)
     example = (torch.zeros(2, 3, SIZE, SIZE),)
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
-    return torch.onnx.export(net, example, dynamo=True, dynamic_shapes=shapes, verbose=False, **names).model_proto  # type: ignore[union-attr]
+    model: Any = torch.onnx.export(net, example, dynamo=True, dynamic_shapes=shapes, verbose=False, **names).model_proto  # type: ignore[union-attr]
+    strip(model, keep=SCOPES)
+    return model
 
 
 def usual(model: Any, images: Tensor, **settings: Any) -> Any:

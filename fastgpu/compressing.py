@@ -11,7 +11,7 @@ from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.callbacks.run_folder import RunFolder
-from fastgpu.compress.measure import parameters
+from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.errors import ArgumentError, UnknownNameError
@@ -20,7 +20,8 @@ from fastgpu.exportable import make_source, samples_of
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.judging import evaluate
-from fastgpu.quantizing import batches_of, drop, int8_model, latencies
+from fastgpu.quantizing import batches_of, drop, graph_facts, int8_model
+from fastgpu.shrinking import example_of
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -120,13 +121,6 @@ def _whole(learner: Learner) -> Any:
 
 def _measured(learner: Learner, model: Any, first: Any) -> tuple[dict[str, Any], dict[str, float]]:
     """What a graph is, for the report, and its size and latency as shares of the first's, timed in turns."""
-    example = make_source(learner, samples_of(learner), 0.0).example
-    before, now = latencies([first, model], example)
-    values = {
-        "parameters": parameters(learner.module),
-        "size_kb": model.ByteSize() / 1024,
-        "latency_1_ms": now.median,
-        "spread_1_ms": now.spread,
-        "threads": now.threads,
-    }
-    return values, {"size": model.ByteSize() / first.ByteSize(), "latency": now.median / before.median}
+    before, now = graph_facts([first, model], make_source(learner, samples_of(learner), 0.0).example)
+    values = {"parameters": parameters(learner.module), "macs": macs(learner.module, example_of(learner)), **now}
+    return values, {target: now[key] / before[key] for target, key in (("size", "size_kb"), ("latency", "latency_1_ms"))}

@@ -238,6 +238,9 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
     rows, best = learner.history.rows, _best(learner, module)
     last = int(rows[-1]["epoch"]) if rows else None
     kept = _kept(checkpoints.folder / "best", best)
+    renamed = kept is not None and not dict(learner.module.named_parameters()).keys() <= kept.keys()  # as torch's pruning does
+    if renamed:
+        kept = None
     if kept is not None and best is not None and best != rows[-1]:
         load_weights(learner.module, kept)
     elif trainer.interrupted and rows and learner.state_file is not None:
@@ -245,7 +248,7 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
     elif trainer.interrupted and not rows and trainer.is_global_zero:
         write(checkpoints.folder / "last", learner.module.state_dict(), learner.facts(module.plan, None))
     ended_early = kept is None and best is not None and best == rows[-1]
-    if ended_early and trainer.is_global_zero:  # a fit that compresses compares its last epoch alone, which was to be a later one
+    if (ended_early or renamed) and trainer.is_global_zero:  # a fit that compresses compares its last epoch alone, which was to be a later one
         write(checkpoints.folder / "best", learner.module.state_dict(), learner.facts(None, last))
     learner.weights_epoch = int(best["epoch"]) if kept is not None and best is not None else last
     learner.remember_weights()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.measure import Latency, alternate
+from fastgpu.compress.measure import Latency, alternate, macs, parameters
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
@@ -20,20 +20,31 @@ from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.export.base import Source
 from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
+from fastgpu.export.int8_weights import with_whole_weights
 from fastgpu.export.onnx import to_onnx
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate, open_raw
 from fastgpu.optional import require
+from fastgpu.shrinking import BATCHES, example_of
 
 if TYPE_CHECKING:
     from fastgpu.data.loaders import Batch
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "int8_model", "int8_source", "latencies", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_source", "latencies", "placements", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
+
+MODES = {"int8": "range", "dynamic": "dynamic", "weights": "float"}
+"""Name of a way to quantize -> how its layers take their inputs."""
+
+PRECISIONS = {"range": "int8", "dynamic": "int8, dynamic", "float": "int8 weights"}
+"""How layers take their inputs -> what a file's manifest says of its numbers."""
+
+NOISE = 1.05
+"""A file with whole weights and inputs of floats may take this share of the floats' time: it is made to be small, not fast."""
 
 PLACEMENTS = ("all", "inner", "pointwise")
 """Which layers compute with whole numbers: all; all but the first and the last; convolutions of 1x1 and linear layers."""
@@ -41,36 +52,38 @@ PLACEMENTS = ("all", "inner", "pointwise")
 
 def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candidates: str | Sequence[str]) -> CompressionReport:
     """Try the placements, and keep the fastest that holds the budget; see `Learner.quantize`."""
-    if mode != "int8":
-        raise UnknownNameError("mode of quantization", str(mode), ["int8"])
+    if mode not in MODES:
+        raise UnknownNameError("mode of quantization", str(mode), MODES)
     if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
         raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
     net = learner.module
     if quantized_layers(net):
         raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
-    split, placements = _split(learner, data), _placements(net, candidates)
-    batches = list(batches_of(learner, split))
+    tried = placements(net, candidates) if mode == "int8" else _whole_weights(net, mode, candidates)
+    batches = list(batches_of(learner, _split(learner, data)))
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, int8")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}")
     before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
     source = make_source(learner, samples_of(learner), 0.0)
     models = {"as it came": to_onnx(source.graph, source.example, source.lengths)}
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
     try:
-        for name, layers in placements.items():
-            prepare(net, only=layers)
-            calibrate(net, partial(_call, learner, batches))
-            step = f"int8: {name}"
+        for step, layers in tried.items():
+            prepare(net, inputs=MODES[mode], only=layers)
+            if mode == "int8":
+                calibrate(net, partial(_call, learner, batches))
             models[step] = int8_model(learner, batches, models["as it came"])
             report.add(step, **{key: evaluate(learner)[key]})
             states[step] = copy.deepcopy(net.state_dict())
             load_weights(net, saved)
     finally:
         load_weights(net, saved)
-    _measure(report, models, source.example)
-    chosen = _choose(report, key, higher, max_drop)
+    same = {"parameters": parameters(net), "macs": macs(net, example_of(learner))}
+    for step, facts in zip(report.steps, graph_facts(list(models.values()), source.example)):
+        step |= same | facts
+    chosen = _choose(report, key, higher, max_drop, MODES[mode])
     if chosen is not None:
         load_weights(net, states[chosen])
         learner.remember_weights()
@@ -89,12 +102,13 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
     plain = to_onnx(source.graph, source.example, source.lengths)
     whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
+    inputs = str(next(iter(quantized_layers(learner.module).values())).inputs)
     if not forced:
         plain_ms, whole_ms = (each.median for each in latencies([plain, whole], source.example))
-        if whole_ms >= plain_ms:
+        if not _pays(plain_ms, whole_ms, inputs):
             learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
             return floats
-    return dataclasses.replace(source, model=whole, manifest={**source.manifest, "precision": "int8"})
+    return dataclasses.replace(source, model=whole, manifest={**source.manifest, "precision": PRECISIONS[inputs]})
 
 
 def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: Any) -> Any:
@@ -105,10 +119,12 @@ def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: A
         floats: its graph of floats, weights as they were trained, an `onnx.ModelProto`.
     """
     layer: Any = next(iter(quantized_layers(learner.module).values()))
+    settings = {"bits": layer.bits, "target": layer.target}
+    if layer.inputs != "range":
+        return with_whole_weights(floats, list(quantized_layers(learner.module)), dynamic=layer.inputs == "dynamic", **settings)
     taken = {each.name for each in floats.graph.input}
     feeds = [{name: value.numpy() for name, value in columns_of(x).items() if name in taken} for x in batches]
-    target = "cpu" if layer.saturation_safe else "tensorrt"
-    return quantized(floats, feeds, ranges=input_ranges(learner.module), bits=layer.bits, target=target)
+    return quantized(floats, feeds, ranges=input_ranges(learner.module), **settings)
 
 
 def _split(learner: Learner, data: Any) -> Split:
@@ -121,8 +137,8 @@ def _split(learner: Learner, data: Any) -> Split:
     return split
 
 
-def _placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
-    """Name of a placement -> its layers; those that are no different from an earlier one are left out."""
+def placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
+    """Name of a step -> the layers of its placement; those that are no different from an earlier one are left out."""
     wanted = PLACEMENTS if candidates == "auto" else [candidates] if isinstance(candidates, str) else list(candidates)
     layers, found = quantizable(net), dict[str, list[str]]()
     if not layers:
@@ -132,8 +148,20 @@ def _placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, li
             raise UnknownNameError("placement", str(name), PLACEMENTS)
         chosen = {"all": layers, "inner": layers[1:-1], "pointwise": [n for n in layers if _pointwise(net.get_submodule(n))]}[name]
         if chosen and chosen not in found.values():
-            found[name] = chosen
+            found[f"int8: {name}"] = chosen
     return found
+
+
+def _whole_weights(net: nn.Module, mode: str, candidates: str | Sequence[str]) -> dict[str, list[str]]:
+    """The one step of a mode without ranges -> its layers."""
+    if candidates != "auto":
+        raise ArgumentError(f"candidates are placements of mode='int8'. mode={mode!r} came with them. Leave candidates out.")
+    layers = [name for name in quantizable(net) if mode == "weights" or isinstance(net.get_submodule(name), nn.Linear)]
+    if mode == "dynamic" and not layers:
+        raise ArgumentError("mode='dynamic' takes networks with linear layers. This one has none. Take mode='int8' or mode='weights'.")
+    if not layers:
+        prepare(net)  # says what is missing
+    return {mode: layers}
 
 
 def _pointwise(layer: Any) -> bool:
@@ -162,34 +190,41 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
             module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
 
 
-def latencies(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[Latency]:
-    """CPU time of one thread for one item in onnxruntime, of all graphs in turns."""
+def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:
+    """CPU time of one thread for a batch of `items` in onnxruntime, of all graphs in turns."""
     runtime = require("onnxruntime", need="Measuring an ONNX graph")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
-    one = {each.name: example[each.name][:1].numpy() for each in sessions[0].get_inputs()}
-    return alternate([partial(session.run, None, one) for session in sessions])
+    given = {each.name: example[each.name][:1].repeat_interleave(items, 0).numpy() for each in sessions[0].get_inputs()}
+    return alternate([partial(session.run, None, given) for session in sessions])
 
 
-def _measure(report: CompressionReport, models: Mapping[str, Any], example: Mapping[str, Tensor]) -> None:
-    for step, model, each in zip(report.steps, models.values(), latencies(list(models.values()), example)):
-        size = model.ByteSize() / 1024
-        step |= {"size_kb": size, "latency_1_ms": each.median, "spread_1_ms": each.spread, "threads": each.threads}
+def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """For a report: size of each graph, and its time for batches of 1 and of 32, in turns."""
+    facts: list[dict[str, Any]] = [{"size_kb": model.ByteSize() / 1024} for model in models]
+    for items in BATCHES:
+        for each, found in zip(facts, latencies(models, example, items)):
+            each |= {f"latency_{items}_ms": found.median, f"spread_{items}_ms": found.spread, "threads": found.threads}
+    return facts
 
 
-def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float) -> str | None:
-    """Name of the fastest step that is within the budget and faster than the first; says what speaks against the others."""
+def _pays(before_ms: float, after_ms: float, inputs: str) -> bool:
+    return after_ms < before_ms if inputs != "float" else after_ms <= NOISE * before_ms
+
+
+def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float, inputs: str) -> str | None:
+    """Name of the fastest step that is within the budget and pays; says what speaks against the others."""
     first, best = report.steps[0], None
     for step in report.steps[1:]:
         lost = drop(first[key], step[key], higher)
         if lost > max_drop:
             report.note(f"{step['step']}: refused, {key} drops by {lost:.2f} points, more than {max_drop:g}")
-        elif step["latency_1_ms"] >= first["latency_1_ms"]:
-            report.note(f"{step['step']}: refused, it is not faster than what it would replace")
+        elif not _pays(first["latency_1_ms"], step["latency_1_ms"], inputs):
+            report.note(f"{step['step']}: refused, it is {'slower' if inputs == 'float' else 'not faster'} than what it would replace")
         elif best is None or step["latency_1_ms"] < best["latency_1_ms"]:
             best = step
-    report.note(f"kept: {best['step']}" if best else "kept: the network as it came; no int8 file is faster within the budget")
+    report.note(f"kept: {best['step']}" if best else "kept: the network as it came; nothing else is within the budget and worth it")
     return best["step"] if best else None
 
 

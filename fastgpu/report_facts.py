@@ -151,7 +151,7 @@ def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
             *more,
         ],
         "Data": [
-            ("name", data.name),
+            ("name", str(data.name)),
             *([("from", data.origin)] if data.origin else []),
             *((f"{name} items", f"{n:,}" if n else "not known") for name, n in data.sizes.items()),
             ("input", data.input.describe()),

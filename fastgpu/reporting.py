@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from fastgpu.data.split import ColumnSplit
 from fastgpu.errors import ArgumentError, RunFolderError
@@ -61,59 +62,72 @@ class Seen:
 def after_fit(learner: Learner, trainer: Trainer) -> None:
     """Pictures, report.html and the loggers' own, on the first process, once the best weights are in place."""
     whole = trainer.world_size == 1 or isinstance(trainer.strategy, DDPStrategy)  # else each process holds a part of the network
-    if not trainer.is_global_zero or not learner.history.rows or not whole:
+    told = any(hasattr(logger, "log_fit") for logger in learner.log_rows.loggers)
+    if not (learner.settings.report or told) or not trainer.is_global_zero or not learner.history.rows or not whole:
         return
-    seen = Seen()
-    if learner.settings.report:
-        _leave(learner, seen)
-    elif any(hasattr(each, "log_fit") for each in learner.log_rows.loggers) and learner.data.task.name in KINDS:
-        seen.interpretation = _tried(seen, "interpretation", lambda: interpret(learner, most=_most(learner)))
-        _warn(seen)
-    learner.log_rows.tell(trainer, "log_fit", seen.interpretation, learner.run_folder.path)
+    folder = learner.run_folder.path
+    try:
+        found = _leave(learner, folder) if learner.settings.report else _interpreted(learner)
+        learner.log_rows.hand(lambda logger: logger.log_fit(found, folder) if hasattr(logger, "log_fit") else None)
+    except KeyboardInterrupt:  # the fit is done, and its history must come back
+        learner.say("interrupted: pictures and report.html may be left out; learn.report() makes the page")
 
 
 def write_report(learner: Learner, path: str | os.PathLike[str] | None) -> Path:
     """Write the page; see `Learner.report`."""
     if path is None and learner.run_dir is None:
         raise ArgumentError("report() writes into the run's folder. There is none before the first fit. Give a path: report('report.html').")
-    file = Path(path) if path is not None else learner.run_folder.path / "report.html"
+    file = learner.run_folder.path / "report.html" if path is None else Path(path).expanduser()
+    if not _first_process():
+        return file
     seen = _look(learner)
-    _warn(seen)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _replace(file, _page(learner, seen))
     except OSError as error:
         raise RunFolderError(f"A report must be written to {file}. It could not be: {error.strerror}. Choose another path.") from None
+    _warn(seen)
     return file
 
 
 def keep_compression(learner: Learner, report: CompressionReport) -> CompressionReport:
     """Keep a report of compression with the learner, hand it to the loggers, show it in the run's page; the report comes back."""
     learner.compression_reports.append(report)
-    learner.log_rows.tell(None, "log_report", report)
-    if learner.settings.report and learner.run_folder.made and learner.run_folder.path.is_dir():
-        _leave(learner, Seen())
+    learner.log_rows.hand(lambda logger: logger.log_report(report) if hasattr(logger, "log_report") else None)
+    if learner.settings.report and learner.run_folder.made and _first_process():
+        _leave(learner, learner.run_folder.path)
     return report
 
 
-def _leave(learner: Learner, seen: Seen) -> None:
-    """Everything in the run's folder made anew; what fails is said in one line."""
-    folder = learner.run_folder.path
-    try:
-        _look(learner, seen)
-        for name, png in seen.pictures.items():
-            _replace(folder / name, png)
-        _replace(folder / "report.html", _page(learner, seen))
-    except KeyboardInterrupt:
-        learner.say("interrupted: the pictures and report.html are left out; learn.report() makes them")
-    except Exception as error:  # the fit is done, whatever becomes of its pictures
-        seen.failures.append(f"report.html: {_line(error)}")
+def _first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _leave(learner: Learner, folder: Path) -> Interpretation | None:
+    """Pictures and page in the run's folder made anew; what fails is said in one line and costs nothing else."""
+    seen = _look(learner)
+    for name in CAPTIONS:
+        if name in seen.pictures:
+            _tried(seen, name, lambda name=name: _replace(folder / name, seen.pictures[name]))
+        else:  # one of an earlier fit would show another network
+            _tried(seen, name, lambda name=name: (folder / name).unlink(missing_ok=True))
+    _tried(seen, "report.html", lambda: _replace(folder / "report.html", _page(learner, seen)))
     _warn(seen)
+    return seen.interpretation
 
 
-def _look(learner: Learner, seen: Seen | None = None) -> Seen:
+def _interpreted(learner: Learner) -> Interpretation | None:
+    """What loggers are told where no pictures are wanted."""
+    seen = Seen()
+    if learner.data.task.name in KINDS:
+        seen.interpretation = _tried(seen, "interpretation", lambda: interpret(learner, most=_most(learner)))
+    _warn(seen)
+    return seen.interpretation
+
+
+def _look(learner: Learner) -> Seen:
     """One pass over held-out items, and the pictures; each by itself, so that one that fails costs no other."""
-    seen = seen or Seen()
+    seen = Seen()
     if not learner.data.splits or learner.missing:  # loaded without data, or without the user's own loss
         return seen
     with warnings.catch_warnings():

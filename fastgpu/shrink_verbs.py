@@ -58,10 +58,11 @@ class ShrinkVerbs:
         Afterwards the network simulates the int8 file that `export` writes.
 
         Args:
-            mode: `"int8"`: weights and inputs of layers, with ranges from data.
+            mode: `"int8"`: weights and inputs of layers, with ranges from data; `"dynamic"`: of linear layers, with the ranges of
+                each batch as it comes; `"weights"`: weights alone, a small file that takes as long.
             data: what ranges are taken from, in any form that the constructor takes; None: the training split.
             max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
-            candidates: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
+            candidates: for `"int8"`: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
         """
         from fastgpu.quantizing import run_quantize
         from fastgpu.reporting import keep_compression

@@ -26,7 +26,7 @@ from fastgpu.train.preflight import check_batch
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["add_latencies", "example_of", "measured", "run_prune"]
+__all__ = ["BATCHES", "add_latencies", "example_of", "measured", "run_prune"]
 
 BATCHES = (1, 32)
 """Items of the batches whose latency is measured."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from compressible import FAMILIES, network
 from fields import all_fields
 from torch import nn
 
+import fastgpu
 from fastgpu import Learner
 from fastgpu.cli import main
 from fastgpu.compress.quantize import prepare
@@ -82,6 +84,14 @@ def manifest(path):
     return json.loads(session(path).get_modelmeta().custom_metadata_map["fastgpu"])
 
 
+def contents(path):
+    """The bytes of a file, unpacked where it is an archive."""
+    if not zipfile.is_zipfile(path):
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return b"".join(map(archive.read, archive.namelist()))
+
+
 @pytest.mark.parametrize("format", [pytest.param(name, marks=LONG.get(name, ())) for name in FORMATS])
 def test_every_format(format, learner, tmp_path):
     if missing := no_package(format):
@@ -102,6 +112,7 @@ def test_every_format(format, learner, tmp_path):
     assert "\n" not in repr(made)
     assert f"{path}: {format}, float32" in repr(made)
     assert all(torch.equal(value, before[name]) for name, value in learner.module.state_dict().items())
+    assert Path(fastgpu.__file__).parent.as_posix().encode() not in contents(path)  # no trace of where the code lies
 
 
 @pytest.mark.parametrize("kind", KINDS)

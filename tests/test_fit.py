@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import same_weights
+from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 
 from fastgpu import Learner
@@ -301,3 +302,13 @@ def test_loggers_by_name_go_on_over_two_fits(make):
     assert [(e.step, e.value) for e in events.Scalars("val_loss")] == [
         (step, pytest.approx(value)) for step, value in zip((25, 50, 75), learn.history["val_loss"])
     ]
+
+
+def test_a_callback_that_renames_parameters_meanwhile(make):
+    learn = make("mlp")
+    layers = [(layer, "weight") for layer in learn.module.modules() if isinstance(layer, nn.Linear)]
+    learn.fit(2, callbacks=[ModelPruning("l1_unstructured", layers, amount=0.5)])
+    assert np.isfinite(learn.evaluate()["loss"])
+    again = Learner.load(learn.run_dir)
+    assert same_weights(learn, again)
+    learn.fit(1)

@@ -10,13 +10,15 @@ import torch
 from compressible import FAMILIES, network
 from torch import nn
 
-from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantized_layers
+from fastgpu import Learner
+from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.quantizing import batches_of, drop, int8_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 from fastgpu.export.int8 import _layer_of, layers_of, quantized  # noqa: E402
+from fastgpu.export.int8_weights import with_whole_weights  # noqa: E402
 from fastgpu.export.onnx import to_onnx  # noqa: E402
 
 
@@ -32,6 +34,10 @@ def small() -> nn.Module:
 
 def run(model, feed):
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)
+
+
+def linear(net):
+    return [name for name, layer in net.named_modules() if isinstance(layer, nn.Linear)]
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ class TestQuantize:
             with pytest.raises(ArgumentError, match="This one is quantized"):
                 learn.quantize()
         else:
-            assert kept == "the network as it came; no int8 file is faster within the budget"
+            assert kept == "the network as it came; nothing else is within the budget and worth it"
             assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
 
     def test_the_exported_file_is_proved(self, learn, tmp_path):
@@ -97,6 +103,31 @@ class TestQuantize:
         assert made.path.stat().st_size < plain.path.stat().st_size
         with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers are onnx, openvino\. pt2 came with int8=True"):
             learn.export(tmp_path / "model.pt2", int8=True)
+
+    @pytest.mark.parametrize(("mode", "architecture"), [("weights", None), ("weights", "mlp"), ("dynamic", "mlp/large")])
+    def test_modes_without_ranges(self, make, mode, architecture, tmp_path):
+        learner = make(architecture or small(), lr=1e-3)
+        learner.fit(2)
+        report = learner.quantize(mode, max_drop=100)
+        assert [step["step"] for step in report.steps] == ["as it came", mode]
+        assert report.ratio("size_kb") < 0.6
+        if not report.notes[-1].startswith(f"kept: {mode}"):  # a busy machine may have timed it as slower
+            prepare(learner.module, inputs={"weights": "float", "dynamic": "dynamic"}[mode], only=linear(learner.module))
+        made = learner.export(tmp_path / "model.onnx", int8=True)
+        assert made.certificate["precision"] == {"weights": "int8 weights", "dynamic": "int8, dynamic"}[mode]
+        assert made.certificate["largest_difference"] <= {"weights": 1e-5, "dynamic": 0.02}[mode]
+        assert made.certificate["disagree"]["labels"] <= {"weights": 0.0, "dynamic": 0.02}[mode]
+        own = {} if architecture else {"architecture": small()}
+        again = Learner.load(learner.save(tmp_path / "learner"), **own)
+        assert {layer.inputs for layer in quantized_layers(again.module).values()} == {"float" if mode == "weights" else "dynamic"}
+        images = learner.data.split("val").head(64)["x"]["image"].numpy()
+        assert np.allclose(again.predict(images).probabilities, learner.predict(images).probabilities, atol=1e-6)
+
+    def test_what_a_mode_cannot_do(self, make, learn_once):
+        with pytest.raises(ArgumentError, match="mode='dynamic' takes networks with linear layers. This one has none"):
+            make(nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten())).quantize("dynamic")
+        with pytest.raises(ArgumentError, match="candidates are placements of mode='int8'"):
+            learn_once.quantize("weights", candidates="all")
 
     def test_int8_of_a_network_of_floats(self, learn_once, tmp_path):
         with pytest.raises(ArgumentError, match=r"int8=True exports a quantized network\. This one computes with floats"):
@@ -154,3 +185,10 @@ def test_every_family_becomes_a_graph_of_whole_numbers(name):
     spread = np.linalg.norm(floats - floats.mean(0))
     assert np.linalg.norm(whole - simulated) <= 0.5 * spread
     assert np.linalg.norm(whole - floats) <= 0.5 * spread
+    for inputs in ("float", "dynamic"):
+        net = copy.deepcopy(plain)
+        layers = linear(net) if inputs == "dynamic" else quantizable(net)
+        if layers := [each for each in layers if each in quantizable(net)]:
+            prepare(net, inputs=inputs, only=layers)
+            found = run(with_whole_weights(model, layers, dynamic=inputs == "dynamic"), feed)[0]
+            assert np.linalg.norm(found - net(*x).detach().numpy()) <= {"float": 1e-4, "dynamic": 0.02}[inputs] * spread

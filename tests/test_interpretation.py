@@ -257,3 +257,15 @@ def test_other_tasks_are_refused(out):
     learn = Learner(Copy(), rows, task="anomaly", out=out, verbose=False, report=False)
     with pytest.raises(ArgumentError, match="interpret.. knows classification, multilabel, regression. The task is anomaly"):
         learn.interpret()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["auto", "32-true"])
+def test_on_a_gpu(precision, digits, out):
+    learn = Learner("resnet10t", digits, devices="cuda:0", precision=precision, out=out, verbose=False)
+    learn.fit(1)
+    home = next(learn.module.parameters()).device
+    seen = learn.interpret()
+    assert next(learn.module.parameters()).device == home
+    assert seen.losses.mean() == pytest.approx(learn.evaluate()["loss"], rel=1e-2)
+    assert (learn.run_dir / "worst.png").is_file()

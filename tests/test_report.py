@@ -118,7 +118,7 @@ class Spoiling(Callback):
     def __init__(self, *names):
         self.names = names
 
-    def on_train_end(self, trainer, pl_module):
+    def on_train_start(self, trainer, pl_module):
         folder = trainer.callbacks[0].path
         for name in self.names:
             (folder / name).mkdir()
@@ -131,6 +131,13 @@ def test_a_file_that_cannot_be_written_costs_no_fit(name, make):
         history = learn.fit(2)
     assert len(history) == 2
     assert learn.evaluate()["accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    assert all((learn.run_dir / other).is_file() for other in (PICTURES | {"report.html"}) - {name})  # the others are all there
+
+
+def test_the_curves_as_a_picture_cost_no_fit_either(make):
+    learn = make(callbacks=[Spoiling("history.png")])
+    with pytest.warns(UserWarning, match="history.png is left out"):
+        assert len(learn.fit(1)) == 1
 
 
 class Broken(Plain):
@@ -181,6 +188,12 @@ def test_loggers_get_the_interpretation_and_the_folder(make, tmp_path):
     assert "report.html" in names
     assert len(interpretation.targets) == 100
     assert learn.log_rows.loggers == [keeping]
+    learn.fit(1)
+    assert keeping.given[0] is not interpretation  # of the weights after the second fit
+    again = Keeping(tmp_path / "c")
+    make(logger=again).fit(1)
+    assert len(again.given[0].targets) == 100
+    assert "report.html" not in again.given[2]
 
 
 # Run it again

@@ -46,7 +46,7 @@ def prune(ctx: click.Context, **_: Any) -> None:
 @click.argument("model")
 @click.option("--data", help=DATA)
 @click.option("--out", type=click.Path(), default="quantized.safetensors", show_default=True, help="File for the quantized learner.")
-@options([keyword for name, keyword in shrinking("quantize").items() if name not in ("data", "mode")])
+@options([keyword for name, keyword in shrinking("quantize").items() if name != "data"])
 @options(OF_LEARNER.values())
 @click.pass_context
 def quantize(ctx: click.Context, **_: Any) -> None:

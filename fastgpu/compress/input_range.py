@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["InputRange"]
+__all__ = ["INPUTS", "InputRange"]
+
+INPUTS = ("range", "dynamic", "float")
+"""How a quantized layer takes its inputs: on the grid of a range seen before, on that of each batch's own range, or as they are."""
 
 MOMENTUM = 0.05
 """Weight of a new batch's least and largest value."""
@@ -18,6 +21,7 @@ class InputRange(nn.Module):
 
     Args:
         symmetric: grid of -127 to 127 around 0, as TensorRT takes it; otherwise 0 to 255 from `low` to `high`.
+        inputs: one of `INPUTS`; only the first observes.
 
     Attributes:
         observing: whether batches widen the range.
@@ -37,25 +41,24 @@ class InputRange(nn.Module):
     high: Tensor
     batches: Tensor
 
-    def __init__(self, *, symmetric: bool = False) -> None:
+    def __init__(self, *, symmetric: bool = False, inputs: str = "range") -> None:
         super().__init__()
-        self.symmetric = symmetric
+        self.symmetric, self.inputs = symmetric, inputs
         self.observing, self.simulating, self.widest = True, True, False
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.observing:
+        if self.inputs == "range" and self.observing:
             self._observe(x)
-        return self._rounded(x) if self.simulating else x
+        if self.inputs == "float" or not self.simulating:
+            return x
+        return self._rounded(x, *(_extent(x) if self.inputs == "dynamic" else (self.low, self.high)))
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> None:
-        # 0 is always on the grid: padding is made of it.
-        low, high = (value.float() for value in torch.aminmax(x.detach()))
-        low, high = low.clamp_max(0.0), high.clamp_min(0.0)
-        low, high = low.to(self.low.dtype), high.to(self.high.dtype)
+        low, high = (value.to(self.low.dtype) for value in _extent(x))
         if self.widest:
             low, high = torch.minimum(low, self.low), torch.maximum(high, self.high)
         # The first batch is copied, without asking the device which it is.
@@ -64,18 +67,19 @@ class InputRange(nn.Module):
         self.high.lerp_(high, share)
         self.batches += 1
 
-    def _rounded(self, x: Tensor) -> Tensor:
-        step, zero = self.grid()
+    def _rounded(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        step, zero = self._grid(low, high)
         least, most = (-127, 127) if self.symmetric else (0, 255)
         return torch.fake_quantize_per_tensor_affine(x, step, zero, least, most)
 
     def settle(self, *, observing: bool, simulating: bool) -> None:
         """Set what happens to batches; what was never called, and is not to observe, has no grid and lets all pass."""
-        self.observing, self.simulating = observing, simulating and (observing or bool(self.batches > 0))
+        ready = self.inputs != "range" or observing or bool(self.batches > 0)
+        self.observing, self.simulating = observing, simulating and ready
 
-    def grid(self) -> tuple[Tensor, Tensor]:
+    def _grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Step, in single precision, and number of 0 on the grid, int32."""
-        low, high = self.low.float(), self.high.float()
+        low, high = low.float(), high.float()
         tiny = torch.finfo(torch.float32).eps
         if self.symmetric:
             return (torch.maximum(high, -low) / 127).clamp_min(tiny), torch.zeros_like(low, dtype=torch.int32)
@@ -84,8 +88,10 @@ class InputRange(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(network)` shows."""
-        return f"{self.low.item():.3g} to {self.high.item():.3g}"
+        return f"{self.low.item():.3g} to {self.high.item():.3g}" if self.inputs == "range" else self.inputs
 
 
-
-
+def _extent(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value, in single precision; 0 is always between them: padding is made of it."""
+    low, high = (value.float() for value in torch.aminmax(x.detach()))
+    return low.clamp_max(0.0), high.clamp_min(0.0)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.input_range import InputRange
+from fastgpu.compress.input_range import INPUTS, InputRange
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 
@@ -33,13 +33,22 @@ def quantizable(net: nn.Module) -> list[str]:
     return [name for name, m in net.named_modules() if isinstance(m, KINDS) and id(m) not in inside]
 
 
-def prepare(net: nn.Module, *, bits: int = 8, target: str = "cpu", ignore: Collection[str] = (), only: Collection[str] | None = None) -> list[str]:
+def prepare(
+    net: nn.Module,
+    *,
+    bits: int = 8,
+    target: str = "cpu",
+    inputs: str = "range",
+    ignore: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> list[str]:
     """Let the layers of a network compute as if quantized, in place; a prepared network stays as it is.
 
     Args:
         net: the network.
         bits: bits of a weight, 2 to 8; inputs have 8.
         target: `"cpu"` or `"tensorrt"`, see `TARGETS`.
+        inputs: `"range"`, `"dynamic"` or `"float"`, see `fastgpu.compress.input_range.INPUTS`.
         ignore: names of layers, or of parts of the network, that stay as they are.
         only: names of the layers to quantize; None: all that can be.
 
@@ -47,8 +56,8 @@ def prepare(net: nn.Module, *, bits: int = 8, target: str = "cpu", ignore: Colle
         Names of the quantized layers.
 
     Raises:
-        ArgumentError: bits out of range, or an unknown target.
-        UnknownNameError: `ignore` names no part of the network.
+        ArgumentError: bits out of range, or the network is quantized in another way.
+        UnknownNameError: there is no such target or way of inputs; `ignore` names no part of the network.
         ModelError: there is no layer to quantize.
 
     Example:
@@ -63,18 +72,21 @@ def prepare(net: nn.Module, *, bits: int = 8, target: str = "cpu", ignore: Colle
         raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
     if target not in TARGETS:
         raise UnknownNameError("target", str(target), TARGETS)
-    present = quantized_layers(net)
+    if inputs not in INPUTS:
+        raise UnknownNameError("way of inputs", str(inputs), INPUTS)
+    present, grid = quantized_layers(net), [bits, TARGETS.index(target), INPUTS.index(inputs)]
     for layer in present.values():
-        if [layer.bits, layer.saturation_safe] != [bits, int(target == "cpu")]:
-            has = f"{layer.bits} bits for {TARGETS[1 - int(layer.saturation_safe)]}"  # type: ignore[arg-type]
-            raise ArgumentError(f"The network is quantized with {has}. {bits} bits for {target} came. Call finalize(network) first.")
+        has: Any = layer.weight_grid.tolist()  # type: ignore[operator, union-attr]
+        if has != grid:
+            has, came = (f"{b} bits for {TARGETS[t]} with inputs {INPUTS[i]!r}" for b, t, i in (has, grid))
+            raise ArgumentError(f"The network is quantized with {has}. {came} came. Call finalize(network) first.")
     if not present or only is not None:
         wanted = match_layers(net, quantizable(net) if only is None else only, ignore)
         if not wanted:
             raise ModelError("Quantization needs convolutions or linear layers. The network has none that may be quantized. Check ignore=.")
         for name in wanted:
             if name not in present:
-                _quantize(net.get_submodule(name), bits, target)
+                _quantize(net.get_submodule(name), grid)
     return list(quantized_layers(net))
 
 
@@ -107,7 +119,7 @@ def calibrate(net: nn.Module, run: Callable[[], Any]) -> None:
         run: calls the network on items like those of training, some hundred of them.
 
     Raises:
-        DataError: a layer got nothing but zeros, or the network was not called.
+        DataError: the layers got nothing but zeros, or the network was not called.
     """
     ranges: Any = [layer.input_range for layer in quantized_layers(net).values()]
     for each in ranges:
@@ -146,15 +158,16 @@ def finalize(net: nn.Module, *, snap: bool = True) -> nn.Module:
         layer.__dict__["_forward_pre_hooks"] = type(layer._forward_pre_hooks)(
             (key, hook) for key, hook in layer._forward_pre_hooks.items() if hook is not _round_input
         )
-        layer.__dict__.pop("rounds_weights", None)
+        for name in ("rounds_weights", "bits", "target", "inputs"):
+            layer.__dict__.pop(name, None)
         layer.__class__ = type(layer).__mro__[1]
     return net
 
 
-def _quantize(layer: nn.Module, bits: int, target: str) -> None:
-    layer.add_module("input_range", InputRange(symmetric=target == "tensorrt").to(layer.weight.device))  # type: ignore[arg-type]
-    # The grid's facts travel with the weights: bits, and whether sums of neighbours are heeded.
-    layer.register_buffer("weight_grid", torch.tensor([bits, int(target == "cpu")], device=layer.weight.device))  # type: ignore[arg-type]
+def _quantize(layer: Any, grid: list[int]) -> None:
+    _, target, inputs = grid
+    layer.add_module("input_range", InputRange(symmetric=TARGETS[target] == "tensorrt", inputs=INPUTS[inputs]).to(layer.weight.device))
+    layer.register_buffer("weight_grid", torch.tensor(grid, device=layer.weight.device))  # the grid's facts travel with the weights
     _come_alive(layer)
 
 
@@ -162,7 +175,8 @@ def _come_alive(layer: Any) -> None:
     # By a hook, not by a forward of its own: torch's Transformer layer reads weights past their layers unless it sees one.
     layer.register_forward_pre_hook(_round_input)
     layer.rounds_weights = True
-    layer.bits, layer.saturation_safe = layer.weight_grid.tolist()
+    layer.bits, target, inputs = layer.weight_grid.tolist()
+    layer.target, layer.inputs = TARGETS[target], INPUTS[inputs]
     layer.__class__ = _quantized_kind(type(layer))
 
 
@@ -179,7 +193,7 @@ def _quantized_kind(kind: type[nn.Module]) -> type[nn.Module]:
         if not self.rounds_weights:
             return weight
         depthwise = getattr(self, "groups", 1) > 1 and weight.shape[1] == 1
-        scales = weight_scales(weight, bits=self.bits, saturation_safe=bool(self.saturation_safe), depthwise=depthwise)
+        scales = weight_scales(weight, bits=self.bits, saturation_safe=self.target == "cpu", depthwise=depthwise)
         return fake_quantize_weight(weight, scales, bits=self.bits)
 
     def reduce(self: Any, protocol: Any) -> Any:
@@ -191,5 +205,3 @@ def _quantized_kind(kind: type[nn.Module]) -> type[nn.Module]:
 
 def _rebuilt(kind: type[nn.Module]) -> nn.Module:
     return nn.Module.__new__(_quantized_kind(kind))
-
-

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from fastgpu.compress.quantize import finalize, prepare, quantized_layers, settle
+from fastgpu.compress.input_range import INPUTS
+from fastgpu.compress.quantize import TARGETS, finalize, prepare, quantized_layers, settle
 from fastgpu.compress.reshape import fit_to
 
 __all__ = ["load_weights", "take_form"]
@@ -18,15 +19,15 @@ def take_form(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give a network the form that weights were saved in, in place: how wide its layers are, which are quantized, and how."""
     fit_to(net, weights)
     known = {name for name, _ in net.named_modules()}
-    grids = {key[: -len(GRID)].rstrip('.'): weights[key].tolist() for key in weights if key.split(".")[-1] == GRID}
+    grids = {key[: -len(GRID)].rstrip("."): weights[key].tolist() for key in weights if key.split(".")[-1] == GRID}
     present = {name: layer.weight_grid.tolist() for name, layer in quantized_layers(net).items()}  # type: ignore[operator, union-attr]
     if present != grids:
         finalize(net, snap=False)
         # Weights of another network are found out by their names, by whoever loads them.
         names = [name for name in grids if name in known]
         if names:
-            bits, safe = grids[names[0]]
-            prepare(net, bits=bits, target="cpu" if safe else "tensorrt", only=names)
+            bits, target, inputs = grids[names[0]]
+            prepare(net, bits=bits, target=TARGETS[target], inputs=INPUTS[inputs], only=names)
     settle(net, observing=False, simulating=True)
 
 

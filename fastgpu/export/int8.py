@@ -15,16 +15,16 @@ import torch
 
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
+from fastgpu.export.onnx import SCOPES, strip
 from fastgpu.optional import require
 
-__all__ = ["Layer", "layers_of", "quantized"]
+__all__ = ["Layer", "grid_of", "layers_of", "quantized"]
 
 CONVOLUTIONAL = ("Conv", "Gemm", "MatMul", "Clip", "Relu", "Add", "MaxPool", "ReduceMean", "GlobalAveragePool")
 """Operations on whole numbers between convolutions: without them each convolution's output would go to floats and back."""
 
 ATTENDING = ("Conv", "Gemm", "MatMul")
 """In Transformers layers alone: normalisation and attention lose too much."""
-
 
 WITHIN = "model.net."
 """Where the network is in an exported `Graph`."""
@@ -65,7 +65,7 @@ def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
 
 def _layer_of(node: Any, names: Collection[str]) -> str | None:
     """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
-    scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
     around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
     places = [node.input[1].removesuffix(".weight"), *reversed(around)]
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
@@ -123,7 +123,9 @@ def quantized(
             weight_type=quantization.QuantType.QInt8,
             extra_options=options,
         )
-        return require("onnx", need="Quantizing an ONNX graph").load(file)
+        made = require("onnx", need="Quantizing an ONNX graph").load(file)
+    strip(made)
+    return made
 
 
 def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
@@ -136,12 +138,18 @@ def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
 
 
 def _weight_grids(layer: Layer, bits: int, target: str, kind: Any) -> list[dict[str, Any]]:
-    # From the graph's own weights: a symmetric grid for each channel stays the same when a batch norm's factors go into it.
+    zero = np.array(0, np.int8)
+    return [{"quant_type": kind, "axis": layer.axis, "scale": np.array(s), "zero_point": zero} for s in grid_of(layer, bits, target)]
+
+
+def grid_of(layer: Layer, bits: int, target: str) -> np.ndarray:
+    """`(out,)` float32 steps of a layer's channels.
+
+    From the graph's own weights: a symmetric grid for each channel stays the same when a batch norm's factors go into it.
+    """
     rows = torch.from_numpy(np.array(layer.weight if layer.axis == 0 else layer.weight.T))
     depthwise = layer.node.op_type == "Conv" and rows.shape[1] == 1 and any(a.name == "group" and a.i > 1 for a in layer.node.attribute)
-    scales = weight_scales(rows, bits=bits, saturation_safe=target == "cpu", depthwise=depthwise).numpy()
-    zero = np.array(0, np.int8)
-    return [{"quant_type": kind, "axis": layer.axis, "scale": np.array(s, np.float32), "zero_point": zero} for s in scales]
+    return weight_scales(rows, bits=bits, saturation_safe=target == "cpu", depthwise=depthwise).numpy()
 
 
 class _Batches:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from fastgpu.export.graph import Graph
 
-__all__ = ["OPSET", "finish", "load", "to_onnx", "write"]
+__all__ = ["OPSET", "finish", "load", "strip", "to_onnx", "write"]
 
 OPSET = 18
 """Version of ONNX's operators: the one in which torch's exporter is written, so that nothing is converted afterwards."""
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""The modules around a node, by which `export.int8` knows its layer: the one note of torch's exporter that is of use."""
 
 LARGEST = 2**31 - 1
 """Bytes that one file of the format can hold."""
@@ -63,6 +66,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
             verbose=False,
         )
         model = program.model_proto  # type: ignore[union-attr]
+    strip(model, keep=SCOPES)
     _name_axes(model, lengths)
     return model
 
@@ -74,11 +78,20 @@ def finish(model: ModelProto, manifest: Mapping[str, Any], path: Path) -> None:
         ExportError: the model is too large for one file.
         RunFolderError: the file cannot be written; nothing is left behind.
     """
+    strip(model)
     if model.ByteSize() > LARGEST:
         raise ExportError(f"An ONNX file holds 2 GB. The network has {model.ByteSize() / 1e9:.1f}. Take format='pt2', or a smaller network.")
-    del model.metadata_props[:]
     model.metadata_props.add(key=KEY, value=header(manifest))
     write_atomically(sealed(model.SerializeToString()), path)
+
+
+def strip(model: ModelProto, keep: str = "") -> None:
+    """Take out the notes of torch's exporter: they are long, and its stack traces tell where the user's files lie."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        kept = [note for note in part.metadata_props if note.key == keep]
+        del part.metadata_props[:]
+        part.metadata_props.extend(kept)
 
 
 def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:

@@ -35,7 +35,10 @@ def program(source: Source, format: str, *, batch: int | None = None, length: in
     shapes = tuple({0: many, **({source.lengths[name]: long} if name in source.lengths else {})} for name in source.graph.inputs)
     columns = tuple(source.example[name] for name in source.graph.inputs)
     with tracing(source.graph, format):
-        return torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))
+        made = torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))
+    for node in made.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it would tell in the file where the user's own files lie
+    return made
 
 
 def write(source: Source, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastgpu.history import History
@@ -31,7 +31,7 @@ class Chart:
     title: str
     axis: str
     x: Sequence[float]
-    lines: dict[str, Sequence[float]]
+    lines: Mapping[str, Sequence[float]]
     note: str = ""
 
     @property
