@@ -177,6 +177,27 @@ def test_items_of_other_kinds(make, kind):
     assert not [a for a in part.artifacts if a.type == "model"]
 
 
+def test_sounds_stand_in_a_table_as_sounds():
+    pytest.importorskip("soundfile")
+    from fastgpu.callbacks.trackers.wandb_media import tables
+    from fastgpu.inputs.audio import AudioInput
+    from fastgpu.interpretation import ClassInterpretation, SeenItems
+
+    waves = [(np.sin(np.arange(4000) * pitch).astype("float32"), 8000) for pitch in (0.1, 0.2, 0.3)]
+    items = np.empty(3, dtype=object)
+    items[:] = waves
+    input = AudioInput.fit(items, sampling_rate=8000)
+    seen = ClassInterpretation(
+        names=("low", "high"), targets=np.array([0, 1, 1]), outputs=np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]),
+        losses=np.array([0.1, 1.6, 0.1]), items=SeenItems(input, input.encode(items), np.arange(3)), judge=lambda index: {}, total=3,
+    )
+    worst = tables(seen, 2)["evaluation/worst"]
+    assert worst.columns == ["item", "audio", "truth", "predicted", "loss"]
+    number, sound, truth, predicted, loss = worst.data[0]
+    assert (number, truth, predicted, loss) == (1, "high", "low", 1.6)
+    assert wandb.Audio.durations([sound]) == [0.5]
+
+
 def test_a_regression_has_tables_and_no_curves(make):
     x = np.random.default_rng(0).normal(size=(80, 3)).astype("float32")
     learn = make("mlp", (x, x[:, 0] * 2), callbacks=[WandB(predictions=4)])
