@@ -109,7 +109,7 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     """
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-12):
         step = abs(low) * 0.2 or 1.0
-        return [low - step, low, low + step]
+        return [low - step, float(low), low + step]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
