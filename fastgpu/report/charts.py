@@ -9,7 +9,7 @@ from typing import Any
 
 from fastgpu.history import History
 
-__all__ = ["Chart", "history_charts", "ticks"]
+__all__ = ["Chart", "history_charts", "number", "ticks"]
 
 SIDE = 1000  # units of the drawing, which the page stretches to whatever room there is
 MOST_DOTS = 40
@@ -109,7 +109,7 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     """
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-12):
         step = abs(low) * 0.2 or 1.0
-        return [low - step, low, low + step]
+        return [low - step, float(low), low + step]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -119,12 +119,19 @@ def ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def number(value: float) -> str:
-    """A number as people read it: `0.0342`, `12,480`, `3.1e-05`; a dash for NaN."""
+    """A number as people read it; a dash for NaN.
+
+    Example:
+        >>> number(0.03421), number(19283.4), number(3.14e-05), number(float("nan"))
+        ('0.03421', '19,283', '3.1e-05', '–')
+    """
     if not math.isfinite(value):
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{value:,.0f}"
-    return f"{value:.4g}" if 1e-4 <= abs(value) < 1e5 else f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.2g}"
+    if abs(value) >= 1e4:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.2g}"
 
 
 def history_charts(history: History) -> list[Chart]:
