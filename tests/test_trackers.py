@@ -129,7 +129,7 @@ def test_reports_of_compression(make):
     assert "compression/report/text_summary" in tensorboard(learn.run_dir)[1]
 
 
-def test_a_tracker_gets_a_fit_from_its_beginning_to_its_end(make):
+def test_a_tracker_gets_a_fit_from_its_beginning_to_its_end(make, tmp_path):
     class Told(Tracker, pl.loggers.CSVLogger):
         def __init__(self, folder):
             super().__init__(folder)
@@ -144,7 +144,7 @@ def test_a_tracker_gets_a_fit_from_its_beginning_to_its_end(make):
         def on_train_epoch_start(self, trainer, module):
             raise KeyboardInterrupt
 
-    tracker = Told("nowhere")
+    tracker = Told(tmp_path / "told")
     learn = make(logger=tracker)
     learn.fit(1)
     assert [name for name, _ in tracker.told] == ["begin", "log_best", "log_fit", "end"]
