@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     else:
         met = "met" if best[0] <= share else f"not met; {best[0]:.2f} is the best within the budget"
         report.note(f"kept: {best[2]}; {key} {best[0]:.2f} of what it was, target {share:g} {met}")
-        learner.__dict__.update({**best[1].__dict__, "log_rows": learner.log_rows})
+        learner.__dict__.update({**best[1].__dict__, "log_rows": learner.log_rows, "settings": learner.settings})
     learner.say(str(report))
     return report
 
@@ -105,6 +106,7 @@ def _copied(learner: Learner, what: str) -> Learner:
     trial.run_folder = RunFolder(learner.settings.out, f"{learner.run_folder.name}-{what}", learner.arguments())
     trial.log_rows = type(learner.log_rows)((), trial.run_folder)
     trial.state_file = None
+    trial.settings, trial.calls = dataclasses.replace(learner.settings, report=False), list(learner.calls)
     return trial
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgpu.errors import ArgumentError, UnknownKeywordError, nearest
 
-__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "is_auto", "known_keywords", "plain", "several"]
+__all__ = ["KIND_OPTIONS", "SOURCE_OPTIONS", "Settings", "has_object", "is_auto", "known_keywords", "plain", "several"]
 
 SOURCE_OPTIONS = ("columns", "window", "stride")
 """Settings that say how a file is read; those sources take them that need them."""
@@ -66,6 +66,7 @@ class Settings:
     data_dir: str | None = None
     name: str | None = None
     out: str = "runs"
+    report: bool = True
     verbose: bool = True
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class Settings:
             value = getattr(self, field.name)
             if isinstance(value, np.generic):  # a NumPy scalar is a number like any other
                 object.__setattr__(self, field.name, value.item())
-        flags = ("deterministic", "compile", "augment", "verbose")
+        flags = ("deterministic", "compile", "augment", "report", "verbose")
         rules: list[tuple[str, bool, str]] = [
             ("accumulate", _whole(self.accumulate, 1), "a whole number of batches, at least 1"),
             ("batch_size", is_auto(self.batch_size) or _whole(self.batch_size, 1), "'auto' or a whole number, at least 1"),
@@ -137,6 +138,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     return {"object": getattr(value, "__name__", type(value).__name__)}
+
+
+def has_object(value: Any) -> bool:
+    """Whether a setting as `plain` gives it is, or holds, an object of the user's own."""
+    if isinstance(value, dict):
+        return set(value) == {"object"} or any(map(has_object, value.values()))
+    return isinstance(value, list) and any(map(has_object, value))
 
 
 def known_keywords(call: Callable[P, R]) -> Callable[P, R]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Figure", "grid"]
+__all__ = ["Figure", "grid", "literal", "shortened"]
 
 
 class Figure(matplotlib.figure.Figure):
@@ -26,6 +26,21 @@ class Figure(matplotlib.figure.Figure):
         stream = io.BytesIO()
         self.savefig(stream, format="png")
         return stream.getvalue()
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters, cut in its middle: names often differ at their ends.
+
+    Example:
+        >>> shortened("a_very_long_name_1", 10)
+        'a_ver…me_1'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
+def literal(text: Any, most: int = 24) -> str:
+    """A name as matplotlib may show it: short, and no formula where it holds dollar signs."""
+    return shortened(str(text), most).replace("$", r"\$")
 
 
 def grid(
@@ -59,5 +74,6 @@ def grid(
         axes = figure.add_subplot(rows, columns, i + 1)
         draw(axes, i)
         if title is not None:
-            axes.set_title(title(i), fontsize=9)
+            lines = title(i).splitlines()
+            axes.set_title("\n".join(shortened(line, round(12 * side)) for line in lines), fontsize=9, parse_math=False)
     return figure

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,15 @@ from torch import nn
 from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
 from fastgpu.callbacks.early_stopping import EarlyStopping
+from fastgpu.callbacks.log_rows import with_trackers
 from fastgpu.callbacks.progress import Progress
 from fastgpu.callbacks.pruning import Pruning
+from fastgpu.callbacks.trackers.base import INTERRUPTED
 from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
 from fastgpu.history import History
+from fastgpu.reporting import after_fit
 from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
 from fastgpu.train.groups import frozen_modules, layer_groups
 from fastgpu.train.module import FitPlan, TaskModule
@@ -62,6 +66,26 @@ def plan_fit(
     return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
 
 
+def _ending_loggers(fit: Callable[..., History]) -> Callable[..., History]:
+    """Decorator: loggers are told how a fit ended, whatever its end."""
+
+    @functools.wraps(fit)
+    def ended(learner: Learner, *args: Any, **kwargs: Any) -> History:
+        exit_code = 1
+        try:
+            history = fit(learner, *args, **kwargs)
+            exit_code = INTERRUPTED if learner.history.interrupted else 0
+            return history
+        except KeyboardInterrupt:
+            exit_code = INTERRUPTED
+            raise
+        finally:
+            learner.log_rows.end(exit_code)
+
+    return ended
+
+
+@_ending_loggers
 def run_fit(
     learner: Learner,
     plan: FitPlan,
@@ -95,7 +119,7 @@ def run_fit(
     module.best_from = learner.best_from
     checkpoints = Checkpoints(learner.run_folder, carried=_best_so_far(learner, module))
     if not learner.run_folder.made:
-        learner.run_folder.settings |= {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule)}
+        learner.run_folder.settings |= _asked(learner, plan, callbacks, patience, max_time)
     trainer = make_trainer(
         learner.hardware,
         strategy=settings.strategy,
@@ -124,7 +148,15 @@ def run_fit(
     if _form(learner) != form:
         _start_anew(learner, checkpoints, trainer)
     _settle(learner, module, trainer, checkpoints)
+    after_fit(learner, trainer)
     return learner.history.since(plan.first)
+
+
+def _asked(learner: Learner, plan: FitPlan, callbacks: Sequence[Any], patience: int | None, max_time: Any) -> dict[str, Any]:
+    """What this fit was asked for, for `args.yaml`: where it was asked for more than the learner, that takes the learner's place."""
+    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": patience, "max_time": plain(max_time)}
+    rate = {} if plan.lr == learner.lr else {"lr": plan.lr}
+    return {**{k: v for k, v in asked.items() if v is not None}, **rate, "callbacks": plain([*learner.callbacks, *callbacks])}
 
 
 def plan_epoch(module: TaskModule) -> int | None:
@@ -133,7 +165,9 @@ def plan_epoch(module: TaskModule) -> int | None:
 
 
 def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patience: int | None) -> list[Callback]:
-    named = [as_callback(c) for c in (*learner.callbacks, *given)]
+    others, loggers = with_trackers(given, ())
+    learner.log_rows.add(loggers)
+    named = [as_callback(c) for c in (*learner.callbacks, *others)]
     if patience:
         named.append(EarlyStopping(patience))
     for callback in named:

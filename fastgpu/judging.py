@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from fastgpu.learner import Learner
 
-__all__ = ["evaluate", "predict", "recommend", "run_predict", "summary"]
+__all__ = ["evaluate", "in_order", "predict", "recommend", "run_predict", "split_to_judge", "summary"]
 
 
 def evaluate(learner: Learner, data: Any = None) -> dict[str, float]:
     """Loss and metrics on data; see `Learner.evaluate`."""
     learner.refuse_missing()
-    split = _split_to_judge(learner, data)
+    split = split_to_judge(learner, data)
     module = learner.task_module()
     head = split.head(2)
     check_batch(module, head)
@@ -69,13 +69,16 @@ def predict(learner: Learner, items: Any = None) -> Results:
 def run_predict(learner: Learner, split: Split) -> dict[str, Any]:
     """Predictions on the CPU, in the order of the items: tensors, or lists of one value an item."""
     module = learner.task_module()
-    predictions = joined(_run(learner, module, split, "predict"))
-    # Items of like length came together; back to the order given.
+    return in_order(split, joined(_run(learner, module, split, "predict")))
+
+
+def in_order(split: Split, predictions: dict[str, Any]) -> dict[str, Any]:
+    """What came from the split's loader, in the order of its items: those of like length came together."""
     lengths = split.x.lengths if isinstance(split, ColumnSplit) else None
-    if lengths is not None:
-        back = lengths.argsort(stable=True).argsort()
-        predictions = {k: v[back] if isinstance(v, Tensor) else [v[i] for i in back.tolist()] for k, v in predictions.items()}
-    return predictions
+    if lengths is None:
+        return predictions
+    back = lengths.argsort(stable=True).argsort()
+    return {k: v[back] if isinstance(v, Tensor) else [v[i] for i in back.tolist()] for k, v in predictions.items()}
 
 
 def recommend(learner: Learner, user: Any, k: int) -> Results:
@@ -124,7 +127,8 @@ def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
         return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
 
 
-def _split_to_judge(learner: Learner, data: Any) -> Split:
+def split_to_judge(learner: Learner, data: Any) -> Split:
+    """The split that is judged: the learner's own, or data in any form that the constructor takes."""
     if data is None:
         return learner.data.judged()
     if isinstance(data, str) and data in SPLITS:

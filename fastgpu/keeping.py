@@ -13,7 +13,7 @@ from torch import nn
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
 from fastgpu.compress.restore import load_weights, take_form
-from fastgpu.config import Settings
+from fastgpu.config import Settings, has_object, several
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
 from fastgpu.fitting import last_weights
@@ -51,7 +51,9 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "frozen": [name for name, p in learner.module.named_parameters() if not p.requires_grad],
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
-        "source": learner.arguments()["data"],
+        "loggers": [each for each in several(learner.arguments()["logger"]) if isinstance(each, str)],
+        "source": learner._source,
+        "data_named": learner.data_named,
         "history": learner.history.rows,
         "plan": saved,
         "weights_epoch": weights_epoch,
@@ -82,7 +84,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     state = saved if state_file == file else read(state_file)
     facts = saved.facts
     architecture = changes.pop("architecture", None)
-    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", ())
+    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", facts.get("loggers", ()))
     settings, missing = _settings(facts["settings"], changes)
     learner = kind.__new__(kind)
     module = _data(facts["data"], data, settings)
@@ -92,7 +94,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.hardware = choose(settings.devices, settings.precision)
     _fill(net, saved, facts, file)
     learner._take(module, Built(net=net, head=tuple(facts["head"]), constants=tuple(facts["constants"])), facts["source"])
-    learner.missing = missing
+    learner.missing, learner.data_named = missing, facts.get("data_named", False)
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None
     learner.epoch_offset = state.facts["epoch_offset"]
@@ -164,18 +166,12 @@ def _settings(saved: dict[str, Any], changes: dict[str, Any]) -> tuple[Settings,
             advice = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise UnknownKeywordError(f"Learner.load does not take {name!r}.{advice}")
     values = {name: value for name, value in saved.items() if name in fields} | changes
-    objects = {name: json.dumps(v) for name, v in values.items() if name not in changes and _has_object(v)}
+    objects = {name: json.dumps(v) for name, v in values.items() if name not in changes and has_object(v)}
     for name in objects:
         values[name] = fields[name].default
     # Without these a loss cannot be computed; a tokenizer is saved with the input, a strategy has a good default.
     missing = {name: what for name, what in objects.items() if name in ("loss", "metrics", "optimizer", "class_weight")}
     return Settings(**values), missing
-
-
-def _has_object(value: Any) -> bool:
-    if isinstance(value, dict):
-        return set(value) == {"object"} or any(map(_has_object, value.values()))
-    return isinstance(value, list) and any(map(_has_object, value))
 
 
 def _data(saved: dict[str, Any], data: Any, settings: Settings) -> DataModule:

@@ -12,10 +12,11 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from fastgpu import judging, looking
+from fastgpu import judging
 from fastgpu.assemble import architecture_name, assemble
-from fastgpu.callbacks.log_rows import LogRows
+from fastgpu.callbacks.log_rows import LogRows, with_trackers
 from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.callbacks.trackers.sweep import swept
 from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
@@ -23,7 +24,10 @@ from fastgpu.fine_tuning import run_fine_tune
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
+from fastgpu.looking_verbs import LookingVerbs
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, describe_recipe, make_module
+from fastgpu.report.repeating import FitCall, recorded
+from fastgpu.search_verbs import SearchVerbs
 from fastgpu.shrink_verbs import ShrinkVerbs
 from fastgpu.train.groups import freeze_to_head, unfreeze
 from fastgpu.train.hardware import choose
@@ -32,8 +36,7 @@ from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.schedules import Schedule
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from fastgpu.compress.report import CompressionReport
     from fastgpu.data.module import DataModule
     from fastgpu.results import Results
     from fastgpu.zoo.entry import Built
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Learner"]
 
 
-class Learner(ShrinkVerbs):
+class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
     """Trains an architecture on data.
 
     Args:
@@ -62,7 +65,7 @@ class Learner(ShrinkVerbs):
         devices: a number, indices, `"cpu"`, `"cuda:1"`; `"auto"` one accelerator where there is one.
         strategy: Lightning's name of a strategy, or the object.
         callbacks: names or Lightning callbacks, for every fit.
-        logger: names (`"csv"`, `"tensorboard"`, `"wandb"`) or Lightning loggers; one or several.
+        logger: names (`"csv"`, `"tensorboard"`, `"wandb"`, `"mlflow"`) or Lightning loggers; one or several.
         accumulate: batches a step of the optimizer.
         clip: largest norm of all gradients together.
         seed: of order, split, initial weights and everything random in training.
@@ -88,6 +91,7 @@ class Learner(ShrinkVerbs):
         data_dir: folder for public data sets; None: `$FASTGPU_DATA` or the user's cache.
         name: name of the run folder; None: architecture and data.
         out: folder in which run folders are made, at the first fit.
+        report: whether pictures and report.html are made when a fit ends.
         verbose: whether progress and choices are printed.
 
     Attributes:
@@ -95,6 +99,7 @@ class Learner(ShrinkVerbs):
         data: the `DataModule`: splits, classes, statistics.
         history: the `History` over all fits.
         trainer: Lightning's Trainer of the last run, None before.
+        compression_reports: what `prune`, `quantize` and `compress` measured, oldest first.
 
     Example:
         >>> learn = Learner("mlp", "digits", verbose=False, out=tmp)
@@ -103,6 +108,7 @@ class Learner(ShrinkVerbs):
         ['accuracy', 'loss', 'lr', 'val_accuracy', 'val_loss']
     """
 
+    @swept
     @known_keywords
     def __init__(
         self,
@@ -148,6 +154,7 @@ class Learner(ShrinkVerbs):
         data_dir: str | os.PathLike[str] | None = None,
         name: str | None = None,
         out: str | os.PathLike[str] = "runs",
+        report: bool = True,
         verbose: bool = True,
     ) -> None:
         given = dict(locals())
@@ -157,7 +164,8 @@ class Learner(ShrinkVerbs):
         check_recipe(settings, self.callbacks, self._loggers)
         self.hardware = choose(devices, precision)
         module, built, notes = assemble(architecture, data, settings)
-        source = str(data) if isinstance(data, (str, os.PathLike)) else str(module.name)
+        self.data_named = isinstance(data, (str, os.PathLike))  # so that another process can be told
+        source = str(data) if self.data_named else str(module.name)
         self.pretrained = built.pretrained
         self._take(module, built, source)
         for note in (*self.hardware.notes, *notes, describe_recipe(self)):
@@ -167,8 +175,7 @@ class Learner(ShrinkVerbs):
         self.settings = settings
         self.architecture, self.from_zoo = architecture_name(architecture), isinstance(architecture, str)
         self.missing: dict[str, str] = {}
-        self.callbacks = several(callbacks)
-        self._loggers = several(logger)
+        self.callbacks, self._loggers = with_trackers(several(callbacks), several(logger))
         self.history = History()
         self.trainer: Trainer | None = None
         self.state_file: Path | None = None  # the checkpoint that the next fit goes on from
@@ -176,6 +183,9 @@ class Learner(ShrinkVerbs):
         self.best_from = 0  # epochs of the history before the network took its present form
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None
+        self.compression_reports: list[CompressionReport] = []
+        self.calls: list[FitCall] = []  # what trained or changed the network, for the report
+        self.calling = self.data_named = False
 
     def _take(self, data: DataModule, built: Built, source: str) -> None:
         self.data, self.module, self._source = data, built.net, source
@@ -195,6 +205,7 @@ class Learner(ShrinkVerbs):
     # Train
 
     @known_keywords
+    @recorded
     def fit(
         self,
         epochs: int = 1,
@@ -236,11 +247,13 @@ class Learner(ShrinkVerbs):
         )
 
     @known_keywords
+    @recorded
     def fit_one_cycle(self, epochs: int = 1, lr_max: float | None = None, *, callbacks: Any = ()) -> History:
         """Train with one cycle of the learning rate, up to `lr_max` and down to almost none (Smith and Topin 2018)."""
         return run_fit(self, plan_fit(self, epochs, lr_max, "one_cycle"), callbacks=several(callbacks))
 
     @known_keywords
+    @recorded
     def fine_tune(
         self, epochs: int = 1, base_lr: float | None = None, *, freeze_epochs: int = 1, lr_mult: float = 100.0, callbacks: Any = ()
     ) -> History:
@@ -300,16 +313,6 @@ class Learner(ShrinkVerbs):
         """Layers with shapes, parameters and what trains; prints as a table."""
         return judging.summary(self, depth)
 
-    # Look
-
-    def show_batch(self, n: int = 9) -> Figure:
-        """Draw training items with their targets, as the network sees them."""
-        return looking.show_batch(self, n)
-
-    def show_results(self, n: int = 9, split: str | None = None) -> Figure:
-        """Draw items with prediction and truth, of the split named, such as `"test"`; None: the val split."""
-        return looking.show_results(self, n, split)
-
     # Keep
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -355,8 +358,8 @@ class Learner(ShrinkVerbs):
     def arguments(self) -> dict[str, Any]:
         """What this learner was made with, as plain data."""
         return {
-            "architecture": self.architecture,
-            "data": self._source,
+            "architecture": self.architecture if self.from_zoo else {"object": self.architecture},
+            "data": self._source if self.data_named else {"object": self._source},
             **self.settings.plain(),
             "callbacks": plain(self.callbacks),
             "logger": plain(self._loggers),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastgpu.data.columns import Columns, TensorColumns
+import torch
+
+from fastgpu.data.columns import Columns, PartColumns, TensorColumns
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import ArgumentError
-from fastgpu.judging import run_predict
+from fastgpu.one_pass import predict_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,13 +40,13 @@ def show_results(learner: Learner, n: int, split: str | None) -> Figure:
 
     task = learner.data.task
     x, y, n = _some(learner.data.judged() if split is None else learner.data.split(split), n)
-    predicted, truth = task.columns(run_predict(learner, ColumnSplit(x, None))), task.truth(y)
+    predicted, truth = task.columns(predict_batch(learner, x.gather(torch.arange(n)))), task.truth(y)
 
     def draw(axes: Any, i: int) -> None:
         learner.data.input.draw(axes, x, i)
         task.draw(axes, predicted, i)
 
-    return grid(n, draw, lambda i: f"{task.title(predicted, i)} (truth: {task.title(truth, i)})")
+    return grid(n, draw, lambda i: f"{task.title(predicted, i)}\ntruth {task.title(truth, i)}")
 
 
 def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:
@@ -53,19 +55,4 @@ def _some(split: Split, n: int) -> tuple[Columns, dict[str, Any], int]:
     batch = split.head(n)
     # Drawn as a batch of their own: texts then show their padding.
     x = split.x if isinstance(split, ColumnSplit) else TensorColumns(batch["x"])
-    return _Head(x, batch["n"]), batch["y"], batch["n"]
-
-
-class _Head(Columns):
-    """The first `n` items of columns."""
-
-    def __init__(self, columns: Columns, n: int) -> None:
-        self._columns, self._n = columns, n
-        self.lengths = None if columns.lengths is None else columns.lengths[:n]
-        self.item_bytes, self.in_memory = columns.item_bytes, columns.in_memory
-
-    def __len__(self) -> int:
-        return self._n
-
-    def gather(self, index: Any) -> dict[str, Any]:
-        return self._columns.gather(index)
+    return PartColumns(x, torch.arange(batch["n"])), batch["y"], batch["n"]

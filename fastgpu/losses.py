@@ -50,21 +50,22 @@ class SigmoidFocalLoss(Module):
     Args:
         alpha: weight of the positive labels, 0 to 1; -1 for none.
         gamma: how much well-classified labels count less, at least 0.
+        reduction: `"mean"`, `"sum"` or `"none"`, as torch's losses have it.
 
     Example:
         >>> SigmoidFocalLoss()(torch.tensor([[4.0, -4.0]]), torch.tensor([[1.0, 0.0]])).item() < 0.001
         True
     """
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__()
-        self.alpha, self.gamma = alpha, gamma
+        self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and 0/1 targets, both `(batch, labels)` -> the mean loss, a scalar."""
+        """Logits and 0/1 targets, both `(batch, labels)` -> the mean loss, a scalar; `(batch, labels)` without reduction."""
         from torchvision.ops import sigmoid_focal_loss  # imported here: torchvision takes a second
 
-        return sigmoid_focal_loss(logits, target.to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="mean")
+        return sigmoid_focal_loss(logits, target.to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction=self.reduction)
 
 
 LOSSES: dict[str, type[Module]] = {

@@ -37,6 +37,9 @@ def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence
             TRACKERS[name]
         elif not isinstance(name, Logger):
             raise ArgumentError(f"A logger is a name or a Lightning Logger. {type(name).__name__} came. Known names: {', '.join(TRACKERS)}.")
+    places = [each if isinstance(each, str) else _place(each) for each in loggers]
+    if twice := [place for place in places if place is not None and places.count(place) > 1]:
+        raise ArgumentError(f"Each logger writes to a place of its own. Two write to {twice[0]!r}. Leave one out, or give it another folder.")
     if isinstance(settings.optimizer, str) and settings.optimizer != "auto":
         optimizers.by_name(settings.optimizer)
     known_losses = {name for task in TASKS.values() for name in task.loss_names}
@@ -46,6 +49,11 @@ def check_recipe(settings: Settings, callbacks: Sequence[Any], loggers: Sequence
     for name in _list(settings.metrics):
         if isinstance(name, str) and name not in ("auto", *known):
             raise UnknownNameError("metric", name, known)
+
+
+def _place(logger: Logger) -> Any:
+    """Where a logger writes files, None where it does not say; W&B's is not known before its run."""
+    return getattr(logger, "log_dir", None)
 
 
 def choose_lr(settings: Settings) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fastgpu.config import known_keywords, several
+from fastgpu.report.repeating import recorded
 
 if TYPE_CHECKING:
     from fastgpu.benchmarking import Benchmark
@@ -28,6 +29,7 @@ class ShrinkVerbs:
     module: nn.Module
 
     @known_keywords
+    @recorded
     def prune(
         self: Any, amount: float = 0.5, *, epochs: int = 3, lr: float | None = None, callbacks: Any = (), **options: Any
     ) -> CompressionReport:
@@ -40,11 +42,13 @@ class ShrinkVerbs:
             callbacks: further callbacks, for this fit.
             **options: of `fastgpu.callbacks.Pruning`: `method`, `importance`, `ignore` and others.
         """
+        from fastgpu.reporting import keep_compression
         from fastgpu.shrinking import run_prune
 
-        return run_prune(self, amount, epochs, lr, several(callbacks), options)
+        return keep_compression(self, run_prune(self, amount, epochs, lr, several(callbacks), options))
 
     @known_keywords
+    @recorded
     def quantize(
         self: Any, mode: str = "int8", data: Any = None, *, max_drop: float = 0.5, candidates: str | Sequence[str] = "auto"
     ) -> CompressionReport:
@@ -61,10 +65,12 @@ class ShrinkVerbs:
             candidates: for `"int8"`: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
         """
         from fastgpu.quantizing import run_quantize
+        from fastgpu.reporting import keep_compression
 
-        return run_quantize(self, mode, data, max_drop, candidates)
+        return keep_compression(self, run_quantize(self, mode, data, max_drop, candidates))
 
     @known_keywords
+    @recorded
     def compress(self: Any, target: dict[str, float], *, max_drop: float = 0.5, epochs: int = 3) -> CompressionReport:
         """Prune, distill and train with quantization until a target is met, and keep the best network that is good enough.
 
@@ -77,10 +83,12 @@ class ShrinkVerbs:
             epochs: epochs after pruning, and again with quantization.
         """
         from fastgpu.compressing import run_compress
+        from fastgpu.reporting import keep_compression
 
-        return run_compress(self, target, max_drop, epochs)
+        return keep_compression(self, run_compress(self, target, max_drop, epochs))
 
     @known_keywords
+    @recorded
     def distill(
         self: Any, teacher: ShrinkVerbs | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
         callbacks: Any = (),
@@ -137,3 +145,4 @@ class ShrinkVerbs:
         from fastgpu.benchmarking import benchmark
 
         return benchmark(self, formats)
+

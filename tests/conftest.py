@@ -30,10 +30,10 @@ def out(tmp_path):
 
 @pytest.fixture
 def make(digits, out):
-    """A quiet learner on the small digits; the same arguments give the same learner."""
+    """A quiet learner on the small digits, without pictures; the same arguments give the same learner."""
     from fastgpu import Learner
 
     def build(architecture="mlp", data=None, **settings):
-        return Learner(architecture, digits if data is None else data, **{"out": out, "verbose": False, **settings})
+        return Learner(architecture, digits if data is None else data, **{"out": out, "report": False, "verbose": False, **settings})
 
     return build

@@ -24,7 +24,7 @@ def test_a_run_folder_goes_on_from_its_last_state(make, digits, out):
     whole, part = make(lr=0.05), make(lr=0.05)
     whole.fit(5)
     part.fit(3)
-    loaded = Learner.load(part.run_dir, digits, out=out, verbose=False)
+    loaded = Learner.load(part.run_dir, digits, out=out, report=False, verbose=False)
     assert same_weights(loaded, part)
     loaded.fit(2)
     assert loaded.history.epoch == [1, 2, 3, 4, 5]
@@ -45,7 +45,7 @@ def test_the_best_epoch_before_a_load_is_the_best_after_it(make, digits, out, tm
     learn = make()
     learn.fit(4)
     best = learn.evaluate()
-    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, verbose=False)
+    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, report=False, verbose=False)
     loaded.fit(2, lr=0.3)  # so much that it spoils the weights
     assert loaded.history["val_accuracy"][-1] < best["accuracy"]
     assert loaded.evaluate() == pytest.approx(best)
@@ -67,7 +67,7 @@ def test_a_failed_fit_leaves_no_trace(make):
 def test_a_failed_first_fit_after_a_load_keeps_the_state(make, digits, out, tmp_path):
     learn = make()
     learn.fit(2)
-    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, verbose=False)
+    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, report=False, verbose=False)
     with pytest.raises(ZeroDivisionError):
         loaded.fit(1, callbacks=Fail())
     loaded.fit(1)
@@ -79,7 +79,7 @@ def test_a_failed_first_fit_after_a_load_keeps_the_state(make, digits, out, tmp_
 def test_what_was_frozen_stays_frozen_after_a_load(make, digits, out, tmp_path):
     learn = make("resnet10t").freeze()
     learn.fit(1)
-    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, verbose=False)
+    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, report=False, verbose=False)
     trained = {name for name, p in loaded.module.named_parameters() if p.requires_grad}
     assert trained == {"fc.weight", "fc.bias"}
 
@@ -106,9 +106,9 @@ def test_a_network_made_for_pretrained_weights_is_rebuilt_as_it_was():
 def test_class_weights_may_change_on_load(make, digits, out, tmp_path, weights):
     learn = make(class_weight={0: 2.0})
     learn.fit(1)
-    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, verbose=False, class_weight=weights)
+    loaded = Learner.load(learn.save(tmp_path / "file"), digits, out=out, report=False, verbose=False, class_weight=weights)
     loaded.fit(1)
-    again = Learner.load(loaded.save(tmp_path / "again"), digits, out=out, verbose=False)
+    again = Learner.load(loaded.save(tmp_path / "again"), digits, out=out, report=False, verbose=False)
     assert again.evaluate() == pytest.approx(loaded.evaluate())
 
 

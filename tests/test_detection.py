@@ -337,11 +337,11 @@ class TestBadAnnotations:
     def test_no_box_at_all(self, tmp_path):
         file = changed(coco(tmp_path, 6), lambda c: c.update(annotations=[]))
         with pytest.raises(DataError, match="detection needs boxes. None of 5 training pictures has one"):
-            Learner("fcos/resnet10t", file, out=tmp_path, verbose=False)
+            Learner("fcos/resnet10t", file, out=tmp_path, report=False, verbose=False)
 
     def test_labels_for_a_detector(self, tmp_path):
         with pytest.raises(DataError, match="The target of a picture is a dict of boxes, labels and size"):
-            Learner("fcos/resnet10t", "digits", out=tmp_path, verbose=False)
+            Learner("fcos/resnet10t", "digits", out=tmp_path, report=False, verbose=False)
 
 
 SMALL = (
@@ -461,7 +461,7 @@ class TestArchitectures:
         assert middle.max() < 512
 
     def test_fixed_numbers_stay_fixed(self, tmp_path):
-        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, verbose=False)
+        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, report=False, verbose=False)
         fixed = {name for name, p in learn.module.named_parameters() if not p.requires_grad}
         assert fixed
         learn.freeze().unfreeze()
@@ -470,7 +470,7 @@ class TestArchitectures:
         assert {name for name, p in again.module.named_parameters() if not p.requires_grad} == fixed
 
     def test_a_precision_that_does_not_work_is_said_before_training(self, tmp_path):
-        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, verbose=False, precision=64)
+        learn = Learner("d_fine/tiny", coco(tmp_path, 6), out=tmp_path, report=False, verbose=False, precision=64)
         with pytest.raises(ModelError, match='It does not in 64-true: .*Use precision="bf16-mixed" or 32'):
             learn.fit(1)
         assert not learn.run_dir
@@ -567,16 +567,16 @@ class TestTask:
                 return {"boxes": [torch.tensor([[32.0, 16, 64, 48]])] * len(x), "labels": [torch.tensor([0])] * len(x),
                         "scores": [torch.tensor([0.9])] * len(x), "loss": self.score(torch.ones(1)).square().sum()}  # fmt: skip
 
-        learn = Learner(Middle(), coco(tmp_path, 12), out=out, verbose=False)
+        learn = Learner(Middle(), coco(tmp_path, 12), out=out, report=False, verbose=False)
         learn.fit(1)
         assert learn.predict()[0]["boxes"]["labels"] == ["red"]
 
     def test_metrics_by_name(self, tmp_path, out):
-        learn = Learner("maskrcnn/resnet10t", coco(tmp_path, 10, outlines=True), out=out, verbose=False, metrics=["map_50", "mask_map"])
+        learn = Learner("maskrcnn/resnet10t", coco(tmp_path, 10, outlines=True), out=out, report=False, verbose=False, metrics=["map_50", "mask_map"])
         judged = learn.evaluate()
         assert {"loss", "map_50"} <= judged.keys()
         with pytest.raises(UnknownNameError, match="accuracy"):
-            Learner("fcos/resnet10t", tmp_path / "annotations.json", out=out, verbose=False, metrics=["accuracy"])
+            Learner("fcos/resnet10t", tmp_path / "annotations.json", out=out, report=False, verbose=False, metrics=["accuracy"])
 
 
 # imageio-ffmpeg leaves the pipes of a program that has ended to the garbage collector.
@@ -584,7 +584,7 @@ class TestTask:
 class TestFilms:
     @pytest.fixture
     def learn(self, tmp_path, out):
-        learn = Learner("fcos/mobilenetv3_small_050", coco(tmp_path / "traffic", 12), out=out, verbose=False)
+        learn = Learner("fcos/mobilenetv3_small_050", coco(tmp_path / "traffic", 12), out=out, report=False, verbose=False)
         learn.fit(1)
         return learn
 

@@ -50,4 +50,5 @@ def test_two_processes_train_as_one(tmp_path, launcher):
     for key, values in one["history"].items():
         assert ranks[0]["history"][key] == pytest.approx(values, rel=1e-3), key
     assert ranks[0]["evaluate"] == pytest.approx(one["evaluate"], rel=1e-3)
-    assert len(list((tmp_path / "two").iterdir())) == 1  # one run folder, not one a process
+    [folder] = (tmp_path / "two").iterdir()  # one run folder, not one a process
+    assert {"report.html", "worst.png", "confusion_matrix.png"} <= {path.name for path in folder.iterdir()}

@@ -181,7 +181,7 @@ def test_no_space(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(full)], check=False, capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        learn = Learner("mlp/large", "digits", out=full, verbose=False)
+        learn = Learner("mlp/large", "digits", out=full, report=False, verbose=False)
         with pytest.raises(errors.RunFolderError, match="no space left"):
             learn.fit(1)
         with pytest.raises(errors.RunFolderError, match="no space left"):

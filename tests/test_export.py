@@ -118,7 +118,7 @@ def test_every_format(format, learner, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_as_onnx(kind, out, tmp_path):
     architecture, data, settings = KINDS[kind]
-    learn = Learner(architecture, data(), out=out, verbose=False, **settings)
+    learn = Learner(architecture, data(), out=out, report=False, verbose=False, **settings)
     found = learn.export(tmp_path / "model.onnx").certificate
     assert found["largest_difference"] <= 1e-5
     assert set(found["metrics"]) == set(learn.task_module().val_metrics)
@@ -129,7 +129,7 @@ def test_every_kind_as_onnx(kind, out, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_by_torch_export(kind, out, tmp_path):
     architecture, data, settings = KINDS[kind]  # stricter than ONNX's tracer, and what aoti and executorch begin with
-    learn = Learner(architecture, data(), out=out, verbose=False, **settings)
+    learn = Learner(architecture, data(), out=out, report=False, verbose=False, **settings)
     assert learn.export(tmp_path / "model.pt2").certificate["largest_difference"] <= 1e-4
 
 
@@ -148,7 +148,7 @@ def test_every_field(field, out, tmp_path):
     for package in field.packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **field.settings)
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, report=False, verbose=False, **field.settings)
     learn.fit(1)
     if field.name in REFUSED:
         with pytest.raises(ExportError, match=REFUSED[field.name]):
@@ -210,7 +210,7 @@ class TestFile:
             assert np.allclose(probabilities, learner.predict("val").probabilities[:count], atol=1e-5)
 
     def test_the_length_of_texts_is_open(self, out, tmp_path):
-        learn = Learner("text_bag", texts(), out=out, verbose=False)
+        learn = Learner("text_bag", texts(), out=out, report=False, verbose=False)
         learn.export(tmp_path / "model.onnx", verify=False)
         run = session(tmp_path / "model.onnx")
         assert [value.shape for value in run.get_inputs()] == [["batch", "length"], ["batch", "length"]]
@@ -259,7 +259,7 @@ class TestFile:
     def test_a_loader_of_the_users_own(self, out, tmp_path):
         x, y = torch.randn(20, 6), torch.arange(20) % 2
         loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=5)
-        learn = Learner(nn.Linear(6, 2), loader, out=out, verbose=False)
+        learn = Learner(nn.Linear(6, 2), loader, out=out, report=False, verbose=False)
         assert learn.export(tmp_path / "model.onnx").certificate["samples"] == 5
 
 
@@ -336,7 +336,7 @@ class TestRefused:
     def test_a_killed_export_leaves_nothing_in_the_place(self, learner, tmp_path):
         saved = learner.save(tmp_path / "saved")
         code = (
-            "import sys; from fastgpu import Learner; learn = Learner('mlp', 'digits', verbose=False)\n"
+            "import sys; from fastgpu import Learner; learn = Learner('mlp', 'digits', report=False, verbose=False)\n"
             f"learn.export({str(tmp_path / 'model.onnx')!r})"
         )
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -26,7 +26,7 @@ def test_every_verb(name, out, tmp_path):
     for package in field.packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **field.settings)
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, report=False, verbose=False, **field.settings)
     assert learn.data.task.name == field.task
     assert learn.lr_find(steps=12).valley > 0
     learn.fit(1)
@@ -35,6 +35,7 @@ def test_every_verb(name, out, tmp_path):
     judged = learn.evaluate()
     assert "loss" in judged
     assert learn.data.task.monitor in judged
+    assert "data:image/png" in learn.report(tmp_path / "report.html").read_text(encoding="utf-8")
     items = field.items(tmp_path)
     results = learn.predict(items)
     assert len(results) >= 3
@@ -67,7 +68,7 @@ def test_double_precision_works_or_is_refused(name, out, tmp_path):
     field = CASES[name]
     for package in field.packages:
         pytest.importorskip(package)
-    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **{**field.settings, "precision": 64})
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, report=False, verbose=False, **{**field.settings, "precision": 64})
     if field.architecture.startswith("fastspeech2"):
         with pytest.raises(ModelError, match="It does not in 64-true"):
             learn.fit(1)

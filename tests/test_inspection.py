@@ -134,7 +134,7 @@ def frame():
 
 
 def test_the_threshold_is_kept_with_the_network(frame, out, tmp_path):
-    learn = Learner(Copy(), frame, task="anomaly", quantile=0.9, out=out, verbose=False, lr=0.02)
+    learn = Learner(Copy(), frame, task="anomaly", quantile=0.9, out=out, report=False, verbose=False, lr=0.02)
     assert learn.data.sizes == {"train": 128, "val": 72}
     learn.fit(4)
     judged = learn.evaluate()
@@ -149,16 +149,16 @@ def test_the_threshold_is_kept_with_the_network(frame, out, tmp_path):
 
 
 def test_without_validation_there_is_no_threshold(frame, out):
-    learn = Learner(Copy(), frame[:160], task="anomaly", out=out, verbose=False, validation_split=None)
+    learn = Learner(Copy(), frame[:160], task="anomaly", out=out, report=False, verbose=False, validation_split=None)
     learn.fit(1)
     assert set(learn.predict(frame[:3]).columns) == {"scores"}
 
 
 def test_a_network_that_gives_no_score_is_refused(frame, out):
     with pytest.raises(ModelError, match="a dict with 'score'"):
-        Learner(torch.nn.Linear(4, 1), frame, task="anomaly", out=out, verbose=False).fit(1)
+        Learner(torch.nn.Linear(4, 1), frame, task="anomaly", out=out, report=False, verbose=False).fit(1)
     with pytest.raises(ArgumentError, match="pixel_auroc compares maps with masks. The network gives no maps"):
-        Learner(Copy(), frame, task="anomaly", metrics=["pixel_auroc"], out=out, verbose=False).fit(1)
+        Learner(Copy(), frame, task="anomaly", metrics=["pixel_auroc"], out=out, report=False, verbose=False).fit(1)
 
 
 # Pictures
@@ -264,7 +264,7 @@ def test_patchcore_keeps_its_backbone_and_fills_its_memory():
 
 def test_patchcore_finds_spots_and_where_they_are(tmp_path, out):
     root = stripes(tmp_path)
-    learn = Learner("patchcore/test_resnet", root, out=out, verbose=False, metrics=["auroc", "pixel_auroc", "threshold", "recall"])
+    learn = Learner("patchcore/test_resnet", root, out=out, report=False, verbose=False, metrics=["auroc", "pixel_auroc", "threshold", "recall"])
     learn.fit(2)
     assert "val_auroc" not in learn.history.keys()  # validation knows good pictures alone
     judged = learn.evaluate("test")
@@ -279,7 +279,7 @@ def test_patchcore_finds_spots_and_where_they_are(tmp_path, out):
 
 def test_resuming_goes_on_as_if_nothing_had_happened(tmp_path, out):
     def scores(*epochs):
-        learn = Learner("patchcore/test_resnet", stripes(tmp_path), out=out, verbose=False)
+        learn = Learner("patchcore/test_resnet", stripes(tmp_path), out=out, report=False, verbose=False)
         for each in epochs:
             learn.fit(each)
         return learn.predict().scores

@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def learn(digits, folder):
-    learn = Learner("mlp", digits, out=folder / "runs", verbose=False)
+    learn = Learner("mlp", digits, out=folder / "runs", report=False, verbose=False)
     learn.fit(3)
     return learn
 
@@ -101,7 +101,7 @@ def test_every_field_that_can_be_exported_gives_what_the_learner_gives(name, tmp
     for package in field.packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    learn = Learner(field.architecture, field.data(tmp_path), out=tmp_path / "runs", verbose=False, **field.settings)
+    learn = Learner(field.architecture, field.data(tmp_path), out=tmp_path / "runs", report=False, verbose=False, **field.settings)
     learn.fit(1)
     path = learn.export(tmp_path / "model.onnx", verify=False)
     predictor = Predictor.load(path, threads=1)
@@ -171,7 +171,7 @@ def test_other_tasks_of_pictures(task, digits, tmp_path):
         "regression": lambda y: y.astype(np.float32),
         "regression of two": lambda y: np.stack([y, -y], 1).astype(np.float32),
     }[task]
-    learn = Learner("mlp", ((x, targets(y)), (held[0], targets(held[1]))), task=task.split()[0], out=tmp_path, verbose=False)
+    learn = Learner("mlp", ((x, targets(y)), (held[0], targets(held[1]))), task=task.split()[0], out=tmp_path, report=False, verbose=False)
     learn.fit(1)
     predictor = Predictor.load(learn.export(tmp_path / "model.onnx", verify=False), threads=1)
     same(predictor.predict(held[0]), learn.predict(held[0]))
@@ -180,7 +180,7 @@ def test_other_tasks_of_pictures(task, digits, tmp_path):
 def test_colour_in_floats_of_a_scale_of_their_own(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 7, (40, 3, 6, 6)).astype(np.float32)
-    learn = Learner("mlp", (x, np.arange(40) % 2), out=tmp_path, verbose=False)
+    learn = Learner("mlp", (x, np.arange(40) % 2), out=tmp_path, report=False, verbose=False)
     learn.fit(1)
     predictor = Predictor.load(learn.export(tmp_path / "model.onnx", verify=False), threads=1)
     Image.fromarray(rng.integers(0, 255, (9, 8, 3), dtype=np.uint8)).save(tmp_path / "a.png")

@@ -459,7 +459,7 @@ class TestLearner:
         learn.fit(2, callbacks=pruning)
         assert parameters(learn.module) == 4810
         assert learn.weights_epoch == learn.history.since(6).best("val_accuracy", higher_is_better=True)["epoch"]
-        loaded = Learner.load(learn.save(tmp_path / "saved"), digits, verbose=False, out=tmp_path)
+        loaded = Learner.load(learn.save(tmp_path / "saved"), digits, report=False, verbose=False, out=tmp_path)
         loaded.fit(1)
         assert parameters(loaded.module) == 4810
 
@@ -579,7 +579,7 @@ def test_other_fields(name, out, tmp_path):
     field = next(field for field in all_fields() if field.name == name)
     for package in field.packages:
         pytest.importorskip(package)
-    learn = Learner(field.architecture, field.data(tmp_path), out=out, verbose=False, **field.settings)
+    learn = Learner(field.architecture, field.data(tmp_path), out=out, report=False, verbose=False, **field.settings)
     report = learn.prune(0.5, epochs=1)
     assert report.ratio("parameters") < FOLLOWED[name]
     items = field.items(tmp_path)

@@ -340,7 +340,7 @@ class TestLearner:
         learn.fit(3)
         learn.fit(5, lr=1e-4, callbacks=[QuantizationAwareTraining(), Stop()])
         assert "was better" not in capsys.readouterr().out
-        again = Learner.load(learn.run_dir, verbose=False)
+        again = Learner.load(learn.run_dir, report=False, verbose=False)
         assert quantized_layers(again.module)
         assert equal(again.module.state_dict(), learn.module.state_dict())
 

@@ -74,7 +74,7 @@ class TestFormats:
     def test_a_speaker_is_on_one_side_alone(self, metadata, tmp_path):
         paths = [str(metadata.parent / "wavs" / f"clip-{i:03d}.wav") for i in range(12)]
         frame = pd.DataFrame({"path": paths, "text": texts(12), "speaker": list("aaabbbcccddd")})
-        learn = Learner("parakeet_ctc/tiny", frame, sampling_rate=RATE, out=tmp_path, verbose=False)
+        learn = Learner("parakeet_ctc/tiny", frame, sampling_rate=RATE, out=tmp_path, report=False, verbose=False)
         assert learn.data.sizes == {"train": 9, "val": 3}
 
     def test_what_is_heard_of_a_text(self):
@@ -112,7 +112,7 @@ class TestBadInput:
 
     def test_silence_is_refused_or_skipped(self, metadata, tmp_path):
         path = bad_row(metadata, tmp_path, np.zeros(RATE, np.float32))
-        settings = dict(sampling_rate=RATE, out=tmp_path, verbose=False, validation_split=None)
+        settings = dict(sampling_rate=RATE, out=tmp_path, report=False, verbose=False, validation_split=None)
         with pytest.raises(BadItemError, match=r"1 of 4 is not: .*bad.wav: silent"):
             Learner("parakeet_ctc/tiny", path, **settings)
         learn = Learner("parakeet_ctc/tiny", path, on_bad_item="skip", **settings)
@@ -142,7 +142,7 @@ class TestBadInput:
             load(tmp_path / "empty", task="recognition")
 
     def test_predict_refuses_what_it_cannot_hear(self, metadata, tmp_path):
-        learn = Learner("parakeet_ctc/tiny", metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        learn = Learner("parakeet_ctc/tiny", metadata, sampling_rate=RATE, out=tmp_path, report=False, verbose=False)
         with pytest.raises(DataError, match="no such file"):
             learn.predict("nowhere.wav")
         with pytest.raises(DataError, match="silent"):
@@ -162,7 +162,7 @@ class TestArchitectures:
     @pytest.mark.parametrize("name", SMALL)
     def test_loss_falls_on_one_batch_without_the_network(self, name, metadata, tmp_path, monkeypatch):
         monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("looked for the network"))
-        learn = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        learn = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, report=False, verbose=False)
         batch = learn.data.split("train").head(8)
         module = learn.task_module()
         module.model.train()
@@ -188,7 +188,7 @@ class TestArchitectures:
 
     @pytest.mark.parametrize("name", SMALL)
     def test_a_folder_with_a_checkpoint_is_an_architecture(self, name, metadata, tmp_path, capsys):
-        trained = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        trained = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, report=False, verbose=False)
         trained.module.save_pretrained(tmp_path / "heard")
         (tmp_path / "heard" / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": RATE}))
         characters = trained.data.task.characters
@@ -215,7 +215,7 @@ class TestArchitectures:
 
     @pytest.mark.parametrize(("name", "key"), [("parakeet_ctc/tiny", "input_features"), ("wav2vec2/tiny", "input_values")])
     def test_augmentation_blanks_stretches(self, name, key, metadata, tmp_path):
-        learn = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, verbose=False)
+        learn = Learner(name, metadata, sampling_rate=RATE, out=tmp_path, report=False, verbose=False)
         prepare = learn.task_module().preparation
         x = prepare(learn.data.split("train").head(8)["x"])
         varied, _ = prepare.augment(x, {})
@@ -270,7 +270,7 @@ class TestDecoding:
 def test_bad_sounds_of_long_collections_are_left_out_before_training(metadata, tmp_path, monkeypatch):
     monkeypatch.setattr("fastgpu.reading.sounds.MEMORY_BUDGET", 0)
     path = bad_row(metadata, tmp_path, np.zeros(RATE, np.float32))
-    settings = dict(sampling_rate=RATE, out=tmp_path, verbose=False, validation_split=None)
+    settings = dict(sampling_rate=RATE, out=tmp_path, report=False, verbose=False, validation_split=None)
     with pytest.raises(BadItemError, match=r"1 of 4 is not: .*bad.wav: silent"):
         Learner("parakeet_ctc/tiny", path, **settings)
     learn = Learner("parakeet_ctc/tiny", path, on_bad_item="skip", **settings)

@@ -320,7 +320,7 @@ def test_names_are_listed_without_the_extra(monkeypatch):
 
 def test_sasrec_needs_times():
     with pytest.raises(ArgumentError, match="sasrec looks at what came before. These interactions have no times"):
-        Learner("sasrec", frame().drop(columns="timestamp"), verbose=False)
+        Learner("sasrec", frame().drop(columns="timestamp"), report=False, verbose=False)
 
 
 # Learner
@@ -331,7 +331,7 @@ def test_recommend(tmp_path, out):
     table = table[(table.userId != 4) | ~table.movieId.isin((12, 17))]
     table.to_csv(tmp_path / "ratings.csv", index=False)
     pd.DataFrame({"movieId": range(10, 20), "title": [f"Film {i}" for i in range(10, 20)]}).to_csv(tmp_path / "movies.csv", index=False)
-    learn = Learner("two_tower", tmp_path, out=out, verbose=False, batch_size=16, lr=0.01, seed=1)
+    learn = Learner("two_tower", tmp_path, out=out, report=False, verbose=False, batch_size=16, lr=0.01, seed=1)
     learn.fit(20)
     assert learn.history.rows[-1]["val_auroc"] > 0.8
     found = learn.recommend(user=4, k=5)
@@ -359,7 +359,7 @@ def test_recommend(tmp_path, out):
 
 def test_plays_are_ranked(out):
     table = pd.DataFrame([{"user": u, "item": i, "time": i} for u in range(8) for i in range(u % 2, 20, 2)])
-    learn = Learner("matrix_factorization", table, out=out, verbose=False, batch_size=8, lr=0.02)
+    learn = Learner("matrix_factorization", table, out=out, report=False, verbose=False, batch_size=8, lr=0.02)
     history = learn.fit(10)
     assert learn.data.task.implicit
     assert history.rows[-1]["loss"] < 0.6
@@ -377,6 +377,6 @@ def test_a_network_of_the_users_own(out):
         def forward(self, user, item, history, user_features, item_features):
             return self.items(item) if item.ndim == 1 else self.items(item)[..., 0].expand(len(user), -1)
 
-    learn = Learner(Own(), frame(), task="ranking", out=out, verbose=False)
+    learn = Learner(Own(), frame(), task="ranking", out=out, report=False, verbose=False)
     learn.fit(1)
     assert len(learn.recommend(1, k=3)) == 0  # the user has all items

@@ -50,7 +50,8 @@ def test_save_load_fit_in_another_process_equals_an_uninterrupted_fit(make, out,
     part.fit(3)  # the best epoch need not be the last: fit goes on from the last all the same
     path = part.save(tmp_path / "part")
     done = python(
-        "l = Learner.load(sys.argv[1], data, verbose=False, out=sys.argv[3]); l.fit(2); l.save(sys.argv[2])", path, tmp_path / "whole", out
+        "l = Learner.load(sys.argv[1], data, report=False, verbose=False, out=sys.argv[3]); l.fit(2); l.save(sys.argv[2])",
+        path, tmp_path / "whole", out,
     )
     assert done.returncode == 0, done.stderr
     assert same_weights(whole, Learner.load(tmp_path / "whole"))
@@ -103,7 +104,7 @@ learn = Learner("mlp", data, out=sys.argv[1])
 history = learn.fit(5, callbacks=Stop())
 print("rows", len(history), history.interrupted, (learn.run_dir / "checkpoints" / "last").is_file(), len(learn.predict(data[0][0][:3])))
 learn.fit(5 - len(history))
-whole = Learner("mlp", data, out=sys.argv[1], verbose=False)
+whole = Learner("mlp", data, out=sys.argv[1], report=False, verbose=False)
 whole.fit(5)
 print("same", all(torch.equal(a, b) for a, b in zip(whole.module.parameters(), learn.module.parameters())))
 """
@@ -156,11 +157,11 @@ def test_objects_that_are_not_saved_are_asked_for(make, digits, tmp_path):
     learn = make(loss=torch.nn.CrossEntropyLoss(label_smoothing=0.1))
     learn.fit(1)
     path = learn.save(tmp_path / "file")
-    loaded = Learner.load(path, digits, verbose=False)
+    loaded = Learner.load(path, digits, report=False, verbose=False)
     assert len(loaded.predict(digits[1][0])) == 100
     with pytest.raises(ValueError, match=r"loss was an object of your own.*load\(path, loss=...\)"):
         loaded.evaluate()
-    again = Learner.load(path, digits, verbose=False, loss=torch.nn.CrossEntropyLoss(label_smoothing=0.1))
+    again = Learner.load(path, digits, report=False, verbose=False, loss=torch.nn.CrossEntropyLoss(label_smoothing=0.1))
     assert again.evaluate() == pytest.approx(learn.evaluate())
 
 

@@ -135,7 +135,7 @@ def test_targets_in_the_picture_are_mirrored_with_it():
 
 def test_a_setting_of_another_kind_is_refused(out, digits):
     with pytest.raises(ArgumentError, match="tokenizer= goes with text data. These are image data for classification. Leave it out"):
-        Learner("mlp", digits, tokenizer="t.json", out=out, verbose=False)
+        Learner("mlp", digits, tokenizer="t.json", out=out, report=False, verbose=False)
     with pytest.raises(ArgumentError, match="decode_every is a whole number of epochs, at least 1. 0 came"):
         Learner("mlp", digits, decode_every=0, out=out)
 

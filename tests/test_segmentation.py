@@ -320,7 +320,7 @@ def test_pictures_and_masks_as_arrays(out):
     masks[0, 0, 0] = IGNORED
     rng = np.random.default_rng(0)
     pictures = (masks[..., None] % 2 * 150 + rng.integers(0, 50, (20, 32, 32, 3))).astype(np.uint8)
-    learn = Learner("unet/test_resnet", (pictures, masks), out=out, verbose=False)
+    learn = Learner("unet/test_resnet", (pictures, masks), out=out, report=False, verbose=False)
     assert learn.data.classes == ("0", "1")
     learn.fit(1)
     assert 0 < learn.evaluate((pictures, torch.as_tensor(masks)))["iou"] <= 1
@@ -384,7 +384,7 @@ def test_a_palette_serves_grey_and_colours_alike(tmp_path):
 
 def test_a_mask_has_the_size_of_its_picture_and_is_written(tmp_path, out):
     folder = discs(tmp_path)
-    learn = Learner("unet/test_resnet", folder, out=out, verbose=False, metrics=["iou", "class_iou", "dice", "pixel_accuracy"])
+    learn = Learner("unet/test_resnet", folder, out=out, report=False, verbose=False, metrics=["iou", "class_iou", "dice", "pixel_accuracy"])
     learn.fit(1)
     assert {"iou", "iou_background", "iou_foreground", "dice", "pixel_accuracy"} <= set(learn.evaluate())
     results = learn.predict([folder / "images" / "00.png", folder / "images" / "01.png"])
@@ -414,26 +414,26 @@ def test_losses_and_weights_by_name():
 
 def test_class_weights_by_themselves_are_answered(tmp_path, out):
     with pytest.raises(ArgumentError, match="class_weight='balanced' needs class labels"):
-        Learner("unet/test_resnet", discs(tmp_path), out=out, verbose=False, class_weight="balanced")
+        Learner("unet/test_resnet", discs(tmp_path), out=out, report=False, verbose=False, class_weight="balanced")
 
 
 def test_a_network_and_a_loader_of_the_users_own(out):
     masks = torch.zeros(16, 16, 16, dtype=torch.long)
     masks[:, :8] = 1
     data = torch.utils.data.TensorDataset(masks[:, None].float() + torch.randn(16, 1, 16, 16) * 0.1, masks)
-    learn = Learner(torch.nn.Conv2d(1, 2, 3, padding=1), data, task="segmentation", out=out, verbose=False, lr=0.05, batch_size=4)
+    learn = Learner(torch.nn.Conv2d(1, 2, 3, padding=1), data, task="segmentation", out=out, report=False, verbose=False, lr=0.05, batch_size=4)
     learn.fit(3)
     assert learn.evaluate()["iou"] > 0.8
     with pytest.raises(ModelError, match="The network must give logits"):
-        Learner(torch.nn.Conv2d(1, 3, 3, padding=1), data, task="segmentation", out=out, verbose=False).fit(1)
+        Learner(torch.nn.Conv2d(1, 3, 3, padding=1), data, task="segmentation", out=out, report=False, verbose=False).fit(1)
 
 
 def test_unreadable_pictures_are_left_out_with_their_masks(tmp_path, out):
     folder = discs(tmp_path)
     (folder / "images" / "05.png").write_bytes(b"nothing")
     with pytest.raises(BadItemError, match="05.png"):
-        Learner("unet/test_resnet", folder, out=out, verbose=False)
-    learn = Learner("unet/test_resnet", folder, out=out, verbose=False, on_bad_item="skip")
+        Learner("unet/test_resnet", folder, out=out, report=False, verbose=False)
+    learn = Learner("unet/test_resnet", folder, out=out, report=False, verbose=False, on_bad_item="skip")
     assert sum(learn.data.sizes.values()) == 39
     split = learn.data.split("train")
     assert isinstance(split.y, Columns)

@@ -36,7 +36,7 @@ def load(data, **asked):
 
 
 def learner(data, out, name="lstm/small", **settings):
-    return Learner(name, data, out=out, verbose=False, **settings)
+    return Learner(name, data, out=out, report=False, verbose=False, **settings)
 
 
 def write(frame, path):

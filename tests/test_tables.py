@@ -93,7 +93,7 @@ def test_each_member_has_its_loss():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unseen_category_starts_and_stays_without_effect(name, out):
-    learn = Learner(name, flats(), target="rent", out=out, verbose=False)
+    learn = Learner(name, flats(), target="rent", out=out, report=False, verbose=False)
     learn.fit(2)
     if name.startswith("ft"):
         assert not learn.module.cat_embeddings.embeddings[0].weight[0].any()
@@ -110,7 +110,7 @@ def test_an_unseen_category_starts_and_stays_without_effect(name, out):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_loaded(name, out, tmp_path):
-    learn = Learner(name, flats(), target="town", out=out, verbose=False)
+    learn = Learner(name, flats(), target="town", out=out, report=False, verbose=False)
     learn.fit(1)
     again = Learner.load(learn.save(tmp_path / "saved"))
     rows = flats().drop(columns="town").head(5)

@@ -211,7 +211,7 @@ def test_sizes_are_those_of_the_papers():
 
 @pytest.mark.parametrize(("task", "y"), [("regression", np.linspace(0, 1, 60)), ("multilabel", np.tile([[0, 1, 1], [1, 0, 1]], (30, 1)))])
 def test_other_tasks(task, y, out):
-    learn = Learner("distilbert/tiny", (reviews()["text"].tolist(), y), task=task, out=out, verbose=False)
+    learn = Learner("distilbert/tiny", (reviews()["text"].tolist(), y), task=task, out=out, report=False, verbose=False)
     learn.fit(1)
     assert len(learn.predict(["a film", "an end"])) == 2
 
@@ -223,7 +223,7 @@ def test_other_tasks(task, y, out):
 def checkpoint(tmp_path_factory):
     """A folder with a BERT that was trained before, and its learner."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    learn = Learner("bert/tiny", reviews(), out=folder / "runs", verbose=False, lr=1e-3)
+    learn = Learner("bert/tiny", reviews(), out=folder / "runs", report=False, verbose=False, lr=1e-3)
     learn.fit(4)
     learn.module.save_pretrained(folder / "bert")
     (folder / "bert" / "tokenizer.json").write_text(learn.data.input.tokenizer)
@@ -233,7 +233,7 @@ def checkpoint(tmp_path_factory):
 @pytest.mark.usefixtures("no_network")
 def test_a_folder_with_a_checkpoint_is_an_architecture(checkpoint, out, tmp_path):
     folder, trained = checkpoint
-    learn = Learner(str(folder), reviews(), out=out, verbose=False)
+    learn = Learner(str(folder), reviews(), out=out, report=False, verbose=False)
     assert learn.pretrained
     assert learn.data.input == trained.data.input
     assert learn.evaluate() == pytest.approx(trained.evaluate())
@@ -247,7 +247,7 @@ def test_a_checkpoint_gets_a_new_head_for_other_classes(checkpoint, out):
     folder, _ = checkpoint
     frame = reviews()
     frame["label"] = np.arange(len(frame)) % 5
-    learn = Learner(str(folder), frame, out=out, verbose=False)
+    learn = Learner(str(folder), frame, out=out, report=False, verbose=False)
     learn.fit(1)
     assert learn.module.num_labels == 5
 
@@ -257,18 +257,18 @@ def test_a_checkpoint_refuses_what_does_not_fit(checkpoint, out, tmp_path):
     wide = TextInput.fit(np.array([f"word{i} other{i} third{i}" for i in range(400)] * 2, dtype=object)).tokenizer
     (tmp_path / "tokenizer.json").write_text(wide)
     with pytest.raises(ArgumentError, match=r"The tokenizer has to fit the checkpoint: it has [\d,]+ tokens, .* knows \d+"):
-        Learner(str(folder), reviews(), tokenizer=tmp_path / "tokenizer.json", out=out, verbose=False)
+        Learner(str(folder), reviews(), tokenizer=tmp_path / "tokenizer.json", out=out, report=False, verbose=False)
     with pytest.raises(ArgumentError, match="tokenizer must be .* There is no file nothing.json"):
-        Learner(str(folder), reviews(), tokenizer="nothing.json", out=out, verbose=False)
+        Learner(str(folder), reviews(), tokenizer="nothing.json", out=out, report=False, verbose=False)
     with pytest.raises(UnknownNameError, match=r"Unknown architecture '\./nowhere'.* path leads to the folder of a checkpoint"):
-        Learner("./nowhere", reviews(), out=out, verbose=False)
+        Learner("./nowhere", reviews(), out=out, report=False, verbose=False)
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text((folder / "config.json").read_text())
     (broken / "tokenizer.json").write_text((folder / "tokenizer.json").read_text())
     (broken / "model.safetensors").write_bytes(b"nothing of use")
     with pytest.raises(CheckpointError, match=f"must be readable by transformers. {re.escape(str(broken))} is not"):
-        Learner(str(broken), reviews(), out=out, verbose=False)
+        Learner(str(broken), reviews(), out=out, report=False, verbose=False)
     assert not out.exists()
 
 

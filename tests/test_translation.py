@@ -160,19 +160,19 @@ def test_a_tokenizer_that_cannot_end_a_sentence_is_refused(out):
 
     bare = Tokenizer(models.WordLevel({"[UNK]": 0, "house": 1}, unk_token="[UNK]"))
     with pytest.raises(ArgumentError, match=r"needs a token that ends a sentence: \[EOS\], \[SEP\], </s>"):
-        Learner("marian/tiny", (SOURCE, TARGET), tokenizer=bare, out=out, verbose=False)
+        Learner("marian/tiny", (SOURCE, TARGET), tokenizer=bare, out=out, report=False, verbose=False)
 
 
 def test_other_items_and_networks_are_refused(out):
     with pytest.raises(ArgumentError, match="bert/tiny is for classification or multilabel or regression, the task is translation. For it: bart"):
-        Learner("bert/tiny", (SOURCE, TARGET), task="translation", out=out, verbose=False)
+        Learner("bert/tiny", (SOURCE, TARGET), task="translation", out=out, report=False, verbose=False)
     with pytest.raises(ArgumentError, match="task='translation' takes text data. arrays holds table data"):
-        Learner(torch.nn.Linear(2, 2), (np.zeros((8, 2)), np.array(["a"] * 8)), task="translation", out=out, verbose=False)
+        Learner(torch.nn.Linear(2, 2), (np.zeros((8, 2)), np.array(["a"] * 8)), task="translation", out=out, report=False, verbose=False)
     with pytest.raises(UnknownNameError, match="Unknown metric of translation 'accuracy'"):
-        Learner("marian/tiny", (SOURCE, TARGET), metrics="accuracy", out=out, verbose=False)
+        Learner("marian/tiny", (SOURCE, TARGET), metrics="accuracy", out=out, report=False, verbose=False)
     net = zoo.build("text_bag", {**FACTS, "vocabulary": 2000}, 3).net
     with pytest.raises(ModelError, match="gives its own loss. This one gives logits"):
-        Learner(net, (SOURCE, TARGET), task="translation", out=out, verbose=False).fit(1)
+        Learner(net, (SOURCE, TARGET), task="translation", out=out, report=False, verbose=False).fit(1)
 
 
 # --- the task
@@ -232,11 +232,11 @@ def test_every_family_learns_one_batch(family, monkeypatch):
 
 
 def test_a_checkpoint_translates_on(out, tmp_path):
-    trained = Learner("marian/tiny", (SOURCE, TARGET), out=out, verbose=False)
+    trained = Learner("marian/tiny", (SOURCE, TARGET), out=out, report=False, verbose=False)
     trained.fit(1)
     trained.module.save_pretrained(tmp_path / "marian")
     (tmp_path / "marian" / "tokenizer.json").write_text(trained.data.input.tokenizer)
-    learn = Learner(str(tmp_path / "marian"), (SOURCE, TARGET), out=out, verbose=False)
+    learn = Learner(str(tmp_path / "marian"), (SOURCE, TARGET), out=out, report=False, verbose=False)
     assert learn.data.task == trained.data.task
     assert learn.predict(SOURCE[:3]).texts == trained.predict(SOURCE[:3]).texts
     assert learn.evaluate() == pytest.approx(trained.evaluate(), abs=1e-5)
@@ -249,7 +249,7 @@ def test_128_pairs_are_memorised(out):
     """Proves loss, generation, decoding and metric; of generalisation it says nothing."""
     twice = [*PAIRS, *((f"Perhaps {a[0].lower()}{a[1:]}", f"Vielleicht: {b}") for a, b in PAIRS)]
     data = ([a for a, _ in twice], [b for _, b in twice])
-    learn = Learner("marian/tiny", data, validation_split=None, batch_size=8, lr=1e-3, out=out, verbose=False, decode_every=60)
+    learn = Learner("marian/tiny", data, validation_split=None, batch_size=8, lr=1e-3, out=out, report=False, verbose=False, decode_every=60)
     learn.fit(60, schedule="one_cycle")
     assert learn.evaluate()["bleu"] >= 0.97
     assert learn.predict("The dog was not blue.").texts == ["Hund war nicht blau."]
@@ -258,4 +258,4 @@ def test_128_pairs_are_memorised(out):
 def test_a_loader_of_tensors_is_answered():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(8, 3), torch.arange(8)), batch_size=4)
     with pytest.raises(ArgumentError, match="Translation is learnt from pairs of texts. Tensors of a loader came. Give a CSV"):
-        Learner(torch.nn.Linear(3, 4), loader, task="translation", verbose=False)
+        Learner(torch.nn.Linear(3, 4), loader, task="translation", report=False, verbose=False)

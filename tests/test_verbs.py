@@ -68,7 +68,7 @@ def test_the_matrix_is_whole():
 @pytest.mark.parametrize("kind", ITEMS)
 def test_every_verb(kind, task, out, tmp_path):
     data, target, items = data_of(kind, task)
-    learn = Learner(ITEMS[kind][1], data, task=task, target=target, out=out, verbose=False)
+    learn = Learner(ITEMS[kind][1], data, task=task, target=target, out=out, report=False, verbose=False)
     assert learn.data.sizes == {"train": 64, "val": 16}
     assert learn.lr_find(steps=12).valley > 0
     learn.fit(1)
@@ -166,7 +166,7 @@ def test_every_form_trains_continues_and_predicts(form, digits, out, tmp_path):
     train, val = digits
 
     def learner():
-        return Learner("mlp", FORMS[form](tmp_path / "data", train, val), out=out, verbose=False, batch_size=20)
+        return Learner("mlp", FORMS[form](tmp_path / "data", train, val), out=out, report=False, verbose=False, batch_size=20)
 
     learn, whole = learner(), learner()
     learn.fit(2)
@@ -202,7 +202,7 @@ def test_parquet(out, tmp_path):
     pytest.importorskip("pyarrow")
     x, y = rows()
     x.assign(target=y).to_parquet(tmp_path / "t.parquet")
-    learn = Learner("mlp", tmp_path / "t.parquet", out=out, verbose=False)
+    learn = Learner("mlp", tmp_path / "t.parquet", out=out, report=False, verbose=False)
     assert learn.data.task.name == "regression"
     learn.fit(1)
 
@@ -214,7 +214,7 @@ def test_hugging_face_data_set(out):
         {"image": [Image.fromarray(p.transpose(1, 2, 0)) for p in x], "label": (y > np.median(y)).astype(int)},
         features=datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["dark", "light"])}),
     )
-    learn = Learner("mlp", data, out=out, verbose=False)
+    learn = Learner("mlp", data, out=out, report=False, verbose=False)
     learn.fit(1)
     assert learn.data.classes == ("dark", "light")
     assert set(learn.predict(x[:3]).labels) <= {"dark", "light"}
@@ -222,10 +222,10 @@ def test_hugging_face_data_set(out):
 
 def test_pictures_too_many_for_memory_train_the_same(make, digits, tmp_path, monkeypatch, out):
     path = in_folder(tmp_path / "data", *digits)
-    kept = Learner("resnet10t", path, out=out, verbose=False)
+    kept = Learner("resnet10t", path, out=out, report=False, verbose=False)
     kept.fit(2)
     monkeypatch.setattr("fastgpu.reading.pictures.MEMORY_BUDGET", 0)
-    lazy = Learner("resnet10t", path, out=out, verbose=False)
+    lazy = Learner("resnet10t", path, out=out, report=False, verbose=False)
     assert not lazy.data.splits["train"].x.in_memory
     lazy.fit(2)
     assert same_weights(kept, lazy)
@@ -237,7 +237,7 @@ def test_every_family_of_the_core_learns(family, out):
         entry = FAMILIES[family].entry(name)
         for kind in entry.inputs:
             data, target, _ = data_of(kind, "classification")
-            learn = Learner(name, data, target=target, out=out, verbose=False, validation_split=None)
+            learn = Learner(name, data, target=target, out=out, report=False, verbose=False, validation_split=None)
             history = learn.fit(6)
             assert history["loss"][-1] < history["loss"][0], (name, kind)
 

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from fastgpu.callbacks.progress import Progress
     from fastgpu.callbacks.pruning import Pruning
     from fastgpu.callbacks.quantization import QuantizationAwareTraining
+    from fastgpu.callbacks.wandb import WandB
 
-__all__ = ["Distillation", "EarlyStopping", "Progress", "Pruning", "QuantizationAwareTraining"]
+__all__ = ["Distillation", "EarlyStopping", "Progress", "Pruning", "QuantizationAwareTraining", "WandB"]
 
 if not TYPE_CHECKING:
     _HOMES = {
@@ -48,6 +49,7 @@ if not TYPE_CHECKING:
         "Progress": "progress",
         "Pruning": "pruning",
         "QuantizationAwareTraining": "quantization",
+        "WandB": "wandb",
     }
 
     def __getattr__(name: str) -> Any:

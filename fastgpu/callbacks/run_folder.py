@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ class RunFolder(Callback):
 
     def _plot(self, trainer: Trainer, pl_module: Any) -> None:
         if trainer.is_global_zero and len(pl_module.history):
-            pl_module.history.plot().savefig(self.path / "history.png", dpi=110)
+            try:
+                pl_module.history.plot().savefig(self.path / "history.png", dpi=110)
+            except Exception as error:  # a drawing must not cost the fit
+                warnings.warn(f"history.png is left out: {' '.join(str(error).split())}", stacklevel=2)
 
     def _make(self) -> Path:
         for number in itertools.count(1):

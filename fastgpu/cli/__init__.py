@@ -18,6 +18,7 @@ from fastgpu.cli.fit import fit
 from fastgpu.cli.judge import evaluate, predict
 from fastgpu.cli.models import models
 from fastgpu.cli.shrink import compress, prune, quantize
+from fastgpu.cli.tune import tune
 from fastgpu.errors import ExportError, FastGPUError, NetworkError, NonFiniteLossError, UnknownNameError, nearest
 
 __all__ = ["main"]
@@ -49,7 +50,7 @@ def _fastgpu(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (fit, evaluate, predict, prune, quantize, compress, export, benchmark, models, doctor):
+for command in (fit, tune, evaluate, predict, prune, quantize, compress, export, benchmark, models, doctor):
     _fastgpu.add_command(command)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fastgpu.cli.options import given, keywords, options
+from fastgpu.config import has_object
 from fastgpu.errors import ArgumentError, FastGPUError, UnknownNameError
 
 __all__ = ["fit"]
@@ -40,6 +41,12 @@ def fit(ctx: click.Context, **_: Any) -> int:
     arguments = given(ctx)
     config = arguments.pop("config", None)
     arguments = (_read(config) if config else {}) | arguments
+    for name, value in arguments.items():
+        if has_object(value):
+            raise ArgumentError(
+                f"A file holds names and numbers. In {config}, {name} was an object, {_named(value)}. Take the line out, or give {name} "
+                "on the command line."
+            )
     for name in ("architecture", "data"):
         if not arguments.get(name):
             raise ArgumentError(f"fit takes ARCHITECTURE and DATA. No {name} came. Run for example: fastgpu fit resnet18 digits")
@@ -61,6 +68,10 @@ def fit(ctx: click.Context, **_: Any) -> int:
     return INTERRUPTED
 
 
+def _named(value: Any) -> str:
+    return str(value["object"]) if isinstance(value, dict) and "object" in value else str(value)
+
+
 def _read(path: str) -> dict[str, Any]:
     """Arguments in a YAML file."""
     import yaml
@@ -74,11 +85,7 @@ def _read(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ArgumentError(f"--config must hold names and values. {path} holds none. Give for example a run's args.yaml.")
     known = {"architecture", "data", *OF_LEARNER, *OF_FIT}
-    for name, value in found.items():
+    for name in found:
         if name not in known:
             raise UnknownNameError(f"argument in {path}:", name, known)
-        if isinstance(value, dict) and set(value) == {"object"}:
-            raise ArgumentError(
-                f"A file holds names and numbers. In {path}, {name} was an object, {value['object']}. Take the line out."
-            )
     return found

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastgpu.reading.encoded import Encoded, Ragged, Stacked
 
-__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "RaggedColumns", "TensorColumns", "columns_of", "writable"]
+__all__ = ["Columns", "JoinedColumns", "LazyColumns", "ListColumns", "PartColumns", "RaggedColumns", "TensorColumns", "columns_of", "writable"]
 
 LONG = 1000
 """Steps of a sequence from which on a slice a row costs less than an index for each step."""
@@ -139,6 +139,26 @@ class JoinedColumns(Columns):
 
     def gather(self, index: Tensor) -> dict[str, Any]:
         return {name: value for part in self.parts for name, value in part.gather(index).items()}
+
+
+class PartColumns(Columns):
+    """Some items of other columns.
+
+    Args:
+        columns: the columns.
+        index: `(m,)` int64, which of their items.
+    """
+
+    def __init__(self, columns: Columns, index: Tensor) -> None:
+        self._columns, self._index = columns, index
+        self.lengths = None if columns.lengths is None else columns.lengths[index]
+        self.item_bytes, self.in_memory = columns.item_bytes, columns.in_memory
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        return self._columns.gather(self._index[index])
 
 
 class LazyColumns(Columns):

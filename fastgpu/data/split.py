@@ -17,7 +17,7 @@ from fastgpu.data.columns import Columns
 from fastgpu.data.loaders import Batch, BatchLoader, Plan, epoch_seed
 from fastgpu.errors import DataError
 
-__all__ = ["ColumnSplit", "LoaderSplit", "Split"]
+__all__ = ["ColumnSplit", "LoaderColumns", "LoaderSplit", "Split"]
 
 Encode = Callable[[np.ndarray], "dict[str, Tensor] | Columns"]
 TARGET_NAMES = ("target", "targets", "label", "labels", "y")
@@ -112,6 +112,10 @@ class LoaderSplit(Split):
         parts = {part: {k: v[:n] for k, v in batch[part].items()} for part in ("x", "y")}
         return {**parts, "n": n, "sizes": [n]}
 
+    def items(self) -> LoaderColumns:
+        """The items by their number, in the order of the unshuffled loader."""
+        return LoaderColumns(self)
+
     def targets(self) -> np.ndarray:
         """All targets as an array, from the data set's own list where it has one, else by one pass."""
         source = self.given.dataset if isinstance(self.given, DataLoader) else self.given
@@ -122,6 +126,40 @@ class LoaderSplit(Split):
         loader = self.loader(256, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
         # A stream may have no end; its first batches tell the classes.
         return np.concatenate([np.asarray(_parts(raw)[1]) for raw in islice(loader.raw, None if len(self) else 1000)])
+
+
+class LoaderColumns(Columns):
+    """Items of a loader by their number: the loader runs again for them, so those that are needed together are held first.
+
+    Args:
+        split: what the loader is made by.
+    """
+
+    in_memory = False
+
+    def __init__(self, split: LoaderSplit) -> None:
+        self._split = split
+        self._held: dict[int, dict[str, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def hold(self, numbers: Iterable[int]) -> None:
+        """Fetch items by one run of the loader; those held before are let go."""
+        wanted, first = sorted(set(numbers)), 0
+        self._held = {}
+        for batch in self._split.loader(64, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1):
+            here = [i for i in wanted if first <= i < first + batch["n"]]
+            self._held |= {i: {k: v[i - first].clone() for k, v in batch["x"].items()} for i in here}
+            first += batch["n"]
+            if not wanted or wanted[-1] < first:
+                break
+
+    def gather(self, index: Tensor) -> dict[str, Any]:
+        numbers = index.tolist()
+        if not all(i in self._held for i in numbers):
+            self.hold(numbers)
+        return {k: torch.stack([self._held[i][k] for i in numbers]) for k in self._held[numbers[0]]}
 
 
 class _PlanSampler:

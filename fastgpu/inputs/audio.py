@@ -66,6 +66,10 @@ class AudioInput(AudioReader, Input):
 
         return MelPreparation(self.sampling_rate, self.mels) if self.features == "mel" else WavePreparation()
 
+    def plain(self, columns: Columns, index: int) -> tuple[np.ndarray, int]:
+        batch = columns.gather(torch.tensor([index]))
+        return batch["wave"][0][batch["attention_mask"][0]].numpy(), self.sampling_rate
+
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         batch = columns.gather(torch.tensor([index]))
         x = self.preparation()(batch)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from fastgpu.errors import ArgumentError
 from fastgpu.reading.base import Reader, tuples
 from fastgpu.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fastgpu.data.columns import Columns
 
 __all__ = ["INPUTS", "Input", "Preparation"]
@@ -88,6 +91,19 @@ class Input(Reader):
     @abstractmethod
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         """Draw one item into matplotlib `axes`, as the network sees it."""
+
+    def plain(self, columns: Columns, index: int) -> Any:
+        """One item for people, to stand in a table: a picture `(height, width, channels)` uint8, a text, `(samples, rate)` of a sound,
+        a row as a dict; None where this kind has no such form."""
+        return None
+
+    def column(self, columns: Columns, name: str) -> np.ndarray:
+        """The values `(n,)` of a column by its name; missing ones are NaN or None.
+
+        Raises:
+            ArgumentError: there is no such column, or the items have none.
+        """
+        raise ArgumentError(f"A column by its name needs items with columns, as tables have. {name!r} came for {self.kind} data. Give the values.")
 
     def completed(self, splits: Sequence[Columns]) -> Input:
         """This input with what it keeps of the items of all splits, once they are encoded; itself by default."""

@@ -108,10 +108,16 @@ class ImageInput(PictureReader, Input):
         mean, std = ([v * self.white for v in values] for values in (self.mean, self.std))
         return ImagePreparation(mean, std, self.network_size)
 
+    def plain(self, columns: Columns, index: int) -> np.ndarray:
+        return (self._shares(columns.gather(torch.tensor([index]))) * 255).round().astype(np.uint8)
+
+    def _shares(self, item: dict[str, Any]) -> np.ndarray:
+        """A picture in shares of white, `(height, width, channels)`."""
+        return (item["image"][0].float() / self.white).clamp(0, 1).permute(1, 2, 0).numpy()
+
     def draw(self, axes: Any, columns: Columns, index: int) -> None:
         item = columns.gather(torch.tensor([index]))
-        image = item["image"][0].float() / self.white
-        image = image.clamp(0, 1).permute(1, 2, 0).numpy()
+        image = self._shares(item)
         grey = image.shape[-1] != 3
         extent = None
         if self.frame == "pad":  # the picture without its frame, in its own pixels

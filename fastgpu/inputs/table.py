@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fastgpu.data.columns import Columns, columns_of
-from fastgpu.errors import DataError
+from fastgpu.errors import DataError, UnknownNameError
 from fastgpu.inputs.base import INPUTS, Input, Preparation
 from fastgpu.reading.table import TableReader, short
 from fastgpu.reading.table_columns import as_finite, as_floats, as_frame, kind_of, levels_of, numbers_of, scales_of
@@ -95,15 +95,28 @@ class TableInput(TableReader, Input):
             parts.append(f"{len(self.categories)} categories ({short(tuple(len(v) for v in self.levels))} values)")
         return "rows of " + " and ".join(parts)
 
-    def draw(self, axes: Any, columns: Columns, index: int) -> None:
+    def plain(self, columns: Columns, index: int) -> dict[str, Any]:
         row = columns.gather(torch.tensor([index]))
-        cells: dict[str, str] = {}
+        cells: dict[str, Any] = {}
         if self.numbers:
-            cells |= {n: f"{v:.4g}" for n, v in zip(self.numbers, row["numbers"][0].tolist(), strict=True)}
+            cells |= zip(self.numbers, row["numbers"][0].tolist(), strict=True)
         if self.categories:
             codes = row["categories"][0].tolist()
             named = zip(self.categories, self.levels, codes, strict=True)
-            cells |= {name: levels[code - 1] if code else "?" for name, levels, code in named}
+            cells |= {name: levels[code - 1] if code else None for name, levels, code in named}
+        return {name: cells[name] for name in self.columns if name in cells}
+
+    def column(self, columns: Columns, name: str) -> np.ndarray:
+        if name not in (*self.numbers, *self.categories):
+            raise UnknownNameError("column", name, (*self.numbers, *self.categories))
+        rows = columns.gather(torch.arange(len(columns)))
+        if name in self.numbers:
+            return rows["numbers"][:, self.numbers.index(name)].numpy()
+        at = self.categories.index(name)
+        return np.array([None, *self.levels[at]], dtype=object)[rows["categories"][:, at].numpy()]
+
+    def draw(self, axes: Any, columns: Columns, index: int) -> None:
+        cells = {name: _cell(value) for name, value in self.plain(columns, index).items()}
         lines = [f"{name[:14]:<14} {cells[name][:10]:>10}" for name in self.columns[:12]]
         lines += ["..."] if len(self.columns) > 12 else []
         axes.text(0.0, 1.0, "\n".join(lines).replace("$", r"\$"), ha="left", va="top", fontsize=7, family="monospace")
@@ -111,6 +124,10 @@ class TableInput(TableReader, Input):
 
     def preparation(self, augment: bool = False) -> Preparation:
         return _Standardize(self) if self.numbers else Preparation()
+
+
+def _cell(value: Any) -> str:
+    return "?" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Standardize(Preparation):

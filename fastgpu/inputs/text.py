@@ -167,11 +167,13 @@ class TextInput(TextReader, Input):
     def describe(self) -> str:
         return f"texts, vocabulary of {self.vocabulary:,} tokens, cut after {self.max_length} tokens"
 
-    def draw(self, axes: Any, columns: Columns, index: int) -> None:
+    def plain(self, columns: Columns, index: int) -> str:
         batch = columns.gather(torch.tensor([index]))
         ids = batch["input_ids"][0][batch["attention_mask"][0]].tolist()
-        text = loaded(self.tokenizer, self.max_length).decode(ids, skip_special_tokens=False)
-        lines = textwrap.wrap(text, 24, max_lines=9, placeholder=" ...")
+        return loaded(self.tokenizer, self.max_length).decode(ids, skip_special_tokens=False)
+
+    def draw(self, axes: Any, columns: Columns, index: int) -> None:
+        lines = textwrap.wrap(self.plain(columns, index), 24, max_lines=9, placeholder=" ...")
         # A dollar sign would start a formula.
         axes.text(0.0, 1.0, "\n".join(lines).replace("$", r"\$"), ha="left", va="top", fontsize=8, family="monospace")
         axes.set_axis_off()

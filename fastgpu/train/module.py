@@ -200,7 +200,7 @@ class TaskModule(LightningModule):
 
     # One step
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         x, y = self.preparation(batch["x"]), batch["y"]
         if self.augment:
             x, y = self.preparation.augment(x, y)
@@ -213,7 +213,9 @@ class TaskModule(LightningModule):
             losses.append(loss.detach())
             if self.train_metrics:
                 seen.append(self.task.metric_inputs(out, y_step))
-        self._sum_up(losses, seen, batch["sizes"])
+        values = torch.stack(losses)
+        self._sum_up(values, seen, batch["sizes"])
+        return {"loss": values.mean()}  # for callbacks, on the device
 
     def _learn(self, loss: Tensor) -> None:
         """Backward, and a step of the optimizer at the end of each window of `accumulate` batches."""
@@ -252,8 +254,7 @@ class TaskModule(LightningModule):
 
     # Sums, read once an epoch
 
-    def _sum_up(self, losses: list[Tensor], seen: list[tuple[Tensor, ...]], sizes: list[int]) -> None:
-        values = torch.stack(losses)
+    def _sum_up(self, values: Tensor, seen: list[tuple[Tensor, ...]], sizes: list[int]) -> None:
         self._unchecked.append(values)
         # On an accelerator reading a value waits for the device, so there only each 64th chunk looks back.
         if values.device.type == "cpu" or len(self._unchecked) == 64:

@@ -1,0 +1,69 @@
+"""The verbs of a Learner that look: at items, at results, and at what is right and wrong in them.
+
+They stand apart for length alone: each builds nothing and hands over to the module that knows.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgpu import looking
+from fastgpu.config import known_keywords
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastgpu.interpretation import Interpretation
+
+__all__ = ["LookingVerbs"]
+
+
+class LookingVerbs:
+    """What `Learner` inherits: `show_batch`, `show_results`, `interpret`, `report`."""
+
+    def show_batch(self: Any, n: int = 9) -> Figure:
+        """Draw training items with their targets, as the network sees them."""
+        return looking.show_batch(self, n)
+
+    def show_results(self: Any, n: int = 9, split: str | None = None) -> Figure:
+        """Draw items with prediction and truth, of the split named, such as `"test"`; None: the val split."""
+        return looking.show_results(self, n, split)
+
+    @known_keywords
+    def interpret(self: Any, data: Any = None) -> Interpretation:
+        """What the network gets right and wrong: confusion, worst items, slices, calibration, curves, residuals.
+
+        Args:
+            data: as `evaluate` takes; None: the val split, else the training one.
+
+        Returns:
+            The task's `Interpretation`: of a classification, a multilabel task or a regression.
+
+        Raises:
+            ArgumentError: the task is another one.
+        """
+        from fastgpu.interpreting import interpret
+
+        return interpret(self, data)
+
+    @known_keywords
+    def report(self: Any, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write one page of all that is known of this run: curves, tables, pictures, facts, and how to repeat it.
+
+        It needs no account and no network, and fetches nothing; a fit leaves one in its run folder.
+
+        Args:
+            path: the file; None: `report.html` in the run's folder.
+
+        Returns:
+            The file.
+
+        Raises:
+            ArgumentError: there is no run folder yet, and no path came.
+            RunFolderError: the file cannot be written.
+        """
+        from fastgpu.reporting import write_report
+
+        return write_report(self, path)
