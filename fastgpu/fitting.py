@@ -142,7 +142,9 @@ def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patie
         if isinstance(callback, Pruning):
             callback.check(module, lambda: check_batch(module, learner.data.split("train").head(2)))
     restarted(named)
-    return [learner.run_folder, learner.log_rows, *([Progress()] if learner.settings.verbose else []), *named]
+    if learner.settings.verbose and not any(isinstance(callback, Progress) for callback in named):
+        named.insert(0, Progress())
+    return [learner.run_folder, learner.log_rows, *named]
 
 
 def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path | None) -> None:

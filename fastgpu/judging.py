@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastgpu.answers.presenting import as_results
 from fastgpu.assemble import open_data
+from fastgpu.callbacks.progress import Progress
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
@@ -118,10 +119,16 @@ class _Shown(LightningModule):
 
 def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
     loader = split.loader(learner.data.batch_size, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
-    trainer = make_trainer(learner.hardware, strategy=learner.settings.strategy)
+    callbacks = [Progress()] if learner.settings.verbose else []
+    trainer = make_trainer(learner.hardware, strategy=learner.settings.strategy, callbacks=callbacks)
     learner.trainer = trainer
-    with own_randomness(), quiet():
-        return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
+    try:
+        with own_randomness(), quiet():
+            return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
+    except SystemExit:  # Lightning's answer to Ctrl-C, which would end a script without a word
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _split_to_judge(learner: Learner, data: Any) -> Split:
