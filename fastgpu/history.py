@@ -66,7 +66,7 @@ class History:
         if not self.rows:
             return "History(no epoch yet)"
         last = ", ".join(f"{k} {v:.4g}" for k, v in self.rows[-1].items() if k not in BOOKKEEPING)
-        return f"History({len(self)} epochs; last: {last})"
+        return f"History({len(self)} epoch{'s' * (len(self) != 1)}; last: {last})"
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch's row."""

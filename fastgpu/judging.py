@@ -26,7 +26,7 @@ from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
 from fastgpu.train.reproducible import own_randomness
-from fastgpu.train.trainer import make_trainer, quiet
+from fastgpu.train.trainer import interruptible, make_trainer, quiet
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
@@ -122,13 +122,8 @@ def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
     callbacks = [Progress()] if learner.settings.verbose else []
     trainer = make_trainer(learner.hardware, strategy=learner.settings.strategy, callbacks=callbacks)
     learner.trainer = trainer
-    try:
-        with own_randomness(), quiet():
-            return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
-    except SystemExit:  # Lightning's answer to Ctrl-C, which would end a script without a word
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from None
+    with own_randomness(), quiet(), interruptible(trainer):
+        return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
 
 
 def _split_to_judge(learner: Learner, data: Any) -> Split:

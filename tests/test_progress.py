@@ -1,4 +1,4 @@
-"""Progress in a terminal and in a log; tests/test_notebook_progress.py has notebooks."""
+"""Progress in a terminal and in a log; tests/test_kernel.py has notebooks."""
 
 from __future__ import annotations
 
