@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from pandas import DataFrame
+
+    from fastgpu.figures import Figure
 
 __all__ = ["History"]
 
@@ -108,8 +109,9 @@ class History:
 
     def plot(self) -> Figure:
         """Curves over the epochs: losses on the left, one further panel for each metric."""
-        from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
+
+        from fastgpu.figures import Figure
 
         names = [k for k in self.keys() if k not in (*BOOKKEEPING, "lr") and not k.startswith("val_")]
         names += [k[4:] for k in self.keys() if k.startswith("val_") and k[4:] not in names]

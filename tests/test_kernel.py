@@ -130,6 +130,14 @@ def test_a_long_prediction_shows_how_far_it_is(book):
     assert tables(book.run(code)) == [""], "nothing of it stays"
 
 
+def test_figures_and_reports_show_themselves(book):
+    for code in ("learn.history.plot()", "learn.lr_find(steps=10).plot()", "learn.show_batch(4)", "learn.predict().plot(4)"):
+        assert any("image/png" in each.get("data", {}) for each in book.run(code)), code
+    book.run("from fastgpu.compress.report import CompressionReport\nreport = CompressionReport('mlp')\nreport.add('as it came', accuracy=0.5)")
+    (stream,) = book.run("print(report)")
+    assert stream.text.split() == ["mlp", "step", "accuracy", "as", "it", "came", "0.5000"]
+
+
 # Interrupts
 
 
