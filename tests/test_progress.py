@@ -78,6 +78,23 @@ def test_the_header_comes_again_where_an_epoch_brings_other_keys(capsys):
     ]
 
 
+def test_a_stdout_of_ones_own_gets_lines(monkeypatch):
+    class Tee:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stdout", tee := Tee())
+    display_for(1).row({"epoch": 1, "loss": 0.5, "seconds": 1.0})
+    assert tee.text.splitlines()[1].split() == ["1/1", "0.5000", "1.0"]
+    monkeypatch.setattr(sys, "stdout", None)  # as in a program without a console
+    display_for(1).row({"epoch": 1, "loss": 0.5, "seconds": 1.0})
+
+
 def test_verbose_false_prints_nothing(make, capsys):
     learn = make()
     learn.fit(1)

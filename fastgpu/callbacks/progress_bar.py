@@ -7,10 +7,15 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["TerminalBar"]
+__all__ = ["TerminalBar", "is_terminal"]
 
 ERASE = "\r\x1b[2K"
 WIDTH = 20
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream ends in a terminal; one of the user's own may not tell, and there may be none."""
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 class TerminalBar:
@@ -26,7 +31,7 @@ class TerminalBar:
         self.console, self.terminal = console, sys.stdout
         self._what = self._line = ""
         self._shown, self._at_start = False, True
-        self._streams = {name: _Above(self, stream) for name in ("stdout", "stderr") if (stream := getattr(sys, name)).isatty()}
+        self._streams = {name: _Above(self, stream) for name in ("stdout", "stderr") if is_terminal(stream := getattr(sys, name))}
         for name, stream in self._streams.items():
             setattr(sys, name, stream)
 

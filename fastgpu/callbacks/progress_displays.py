@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Protocol
 
-from fastgpu.callbacks.progress_bar import TerminalBar
+from fastgpu.callbacks.progress_bar import TerminalBar, is_terminal
 
 __all__ = ["REFRESH_SECONDS", "Display", "display_for"]
 
@@ -43,7 +43,7 @@ def display_for(epochs: int, earlier: Sequence[Row] = ()) -> Display:
     """
     if _in_notebook():
         return Notebook(epochs, earlier)
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         from rich.console import Console
 
         console = Console(file=sys.stdout, force_terminal=True, force_jupyter=False, highlight=False)
@@ -148,8 +148,7 @@ class Notebook:
 
 def _print(lines: Sequence[str]) -> None:
     """In one piece, where `print` would write each line and its end by themselves."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
+    print("".join(f"{line}\n" for line in lines), end="", flush=True)
 
 
 class Columns:
