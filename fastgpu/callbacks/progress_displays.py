@@ -12,7 +12,7 @@ from fastgpu.callbacks.progress_bar import TerminalBar, is_terminal
 
 __all__ = ["REFRESH_SECONDS", "Display", "display_for"]
 
-REFRESH_SECONDS = 0.25
+REFRESH_SECONDS = 0.5
 """A bar and a notebook's table are drawn anew at most this often, which keeps their cost below 1 % of an epoch."""
 
 CELLS = 400
