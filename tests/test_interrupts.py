@@ -23,7 +23,9 @@ class Stops(Callback):
         setattr(self, hook, stop)
 
 
-@pytest.mark.parametrize("hook", ["setup", "on_fit_start", "on_train_batch_end", "on_validation_batch_end", "on_history_row", "on_train_end"])
+@pytest.mark.parametrize(
+    "hook", ["setup", "on_fit_start", "on_train_batch_end", "on_validation_batch_end", "on_history_row", "on_train_end"]
+)
 def test_the_learner_goes_on(make, hook):
     learn, stops = make(), Stops(hook)
     heard = signal.getsignal(signal.SIGINT)

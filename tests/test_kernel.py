@@ -79,11 +79,7 @@ def test_two_fits_in_a_cell_have_a_table_each(book):
 
 
 def test_the_users_own_prints_stand_below_the_table(book):
-    book.run(
-        "class Chatty(Callback):\n"
-        "    def on_train_epoch_start(self, trainer, module):\n"
-        "        print('mine', module.epoch)"
-    )
+    book.run("class Chatty(Callback):\n    def on_train_epoch_start(self, trainer, module):\n        print('mine', module.epoch)")
     outputs = book.run("history = Learner('mlp', data).fit(3, callbacks=Chatty())")
     assert len(tables(outputs)) == 1
     assert [line for line in printed(outputs).splitlines() if line.startswith("mine")] == ["mine 0", "mine 1", "mine 2"]
@@ -133,7 +129,9 @@ def test_a_long_prediction_shows_how_far_it_is(book):
 def test_figures_and_reports_show_themselves(book):
     for code in ("learn.history.plot()", "learn.lr_find(steps=10).plot()", "learn.show_batch(4)", "learn.predict().plot(4)"):
         assert any("image/png" in each.get("data", {}) for each in book.run(code)), code
-    book.run("from fastgpu.compress.report import CompressionReport\nreport = CompressionReport('mlp')\nreport.add('as it came', accuracy=0.5)")
+    book.run(
+        "from fastgpu.compress.report import CompressionReport\nreport = CompressionReport('mlp')\nreport.add('as it came', accuracy=0.5)"
+    )
     (stream,) = book.run("print(report)")
     assert stream.text.split() == ["mlp", "step", "accuracy", "as", "it", "came", "0.5000"]
 
@@ -206,7 +204,9 @@ def test_interrupting_a_fit_leaves_a_usable_learner(kernel):
     done = int(re.search(r"History (\d+) True", text)[1])
     assert done >= 4
     assert "interrupted: the epoch in progress is dropped" in text
-    reply, text = kernel.run("import numpy as np\nprint(learn.evaluate()['accuracy'], len(learn.predict(np.zeros((3, 8, 8), np.uint8))))")
+    reply, text = kernel.run(
+        "import numpy as np\nprint(learn.evaluate()['accuracy'], len(learn.predict(np.zeros((3, 8, 8), np.uint8))))"
+    )
     assert reply["status"] == "ok", reply
     accuracy, predicted = text.split()
     assert float(accuracy) > 0.5

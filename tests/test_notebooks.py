@@ -259,7 +259,18 @@ def test_pip_refuses_to_replace_the_pinned_torch(tmp_path, monkeypatch):
     wheel(tmp_path, "wants_newer", "1.0", ["torch>=99"])
 
     def pip(*more):
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--find-links", str(tmp_path), *more, "wants_newer"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--no-index",
+            "--find-links",
+            str(tmp_path),
+            *more,
+            "wants_newer",
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=plain_environment())
 
     free, held = pip(), pip("--constraint", "constraints.txt")
