@@ -9,7 +9,11 @@ Importing this package loads neither torch nor Lightning: each name is loaded wh
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
+
+# Progress here needs no widgets; what a notebook without them would be told comes from tqdm, inside packages that this one loads.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 __version__ = "0.1.0"
 

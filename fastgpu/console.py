@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ __all__ = ["unbroken"]
 
 @contextlib.contextmanager
 def unbroken() -> Iterator[None]:
-    """Print within; when the reader of a pipe has gone (`| head`), printing ends and training goes on."""
+    """Print within; when the reader of a pipe (`| head`) or the terminal has gone, printing ends and training goes on."""
     try:
         yield
-    except BrokenPipeError:
-        # At its end the interpreter flushes what was not written, so the pipe itself is replaced.
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # At its end the interpreter flushes what was not written, so the file itself is replaced.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

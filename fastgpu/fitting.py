@@ -33,7 +33,7 @@ from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.preflight import check_batch, check_precision
 from fastgpu.train.reproducible import own_randomness
 from fastgpu.train.schedules import SCHEDULES, Schedule
-from fastgpu.train.trainer import make_trainer, quiet, restarted
+from fastgpu.train.trainer import interruptible, make_trainer, quiet, restarted
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -141,8 +141,13 @@ def run_fit(
         _take_state(learner, checkpoints)
         _restore(learner, before, rows)
         raise
-    _take_state(learner, checkpoints)
     learner.history.interrupted = trainer.interrupted
+    if not learner.run_folder.made:
+        learner.say("interrupted before the first epoch: nothing is changed")
+        return learner.history.since(plan.first)
+    _take_state(learner, checkpoints)
+    if trainer.interrupted:
+        _drop_unsaved(learner, rows)
     if len(learner.history) > plan.first:
         learner.best_from = module.best_from = min(module.best_from, len(learner.history) - 1)
     if _form(learner) != form:
@@ -176,14 +181,17 @@ def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patie
         if isinstance(callback, Pruning):
             callback.check(module, lambda: check_batch(module, learner.data.split("train").head(2)))
     restarted(named)
-    return [learner.run_folder, learner.log_rows, *([Progress()] if learner.settings.verbose else []), *named]
+    if learner.settings.verbose and not any(isinstance(callback, Progress) for callback in named):
+        named.insert(0, Progress())
+    return [learner.run_folder, learner.log_rows, *named]
 
 
 def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path | None) -> None:
-    """Lightning's fit, whose answer to Ctrl-C would be to end the whole process."""
+    """Lightning's fit, which Ctrl-C ends early, and no more than that."""
     try:
-        trainer.fit(module, datamodule=learner.data, ckpt_path=state, weights_only=False if state else None)
-    except SystemExit:
+        with interruptible(trainer):
+            trainer.fit(module, datamodule=learner.data, ckpt_path=state, weights_only=False if state else None)
+    except KeyboardInterrupt:
         if not trainer.interrupted:
             raise
     except MisconfigurationException as error:
@@ -218,6 +226,15 @@ def _state(learner: Learner) -> Path | None:
 def _take_state(learner: Learner, checkpoints: Checkpoints) -> None:
     if learner.run_folder.made and learner.history.rows and (checkpoints.folder / "last").is_file():
         learner.state_file = checkpoints.folder / "last"
+
+
+def _drop_unsaved(learner: Learner, before: list[dict[str, float]]) -> None:
+    """An interrupt may come after an epoch's row and before its checkpoint; the next fit trains that epoch anew."""
+    saved = before if learner.state_file is None else read(learner.state_file, training=False).facts["history"]
+    if len(saved) < len(learner.history):
+        learner.history.rows[:] = saved
+        if learner.trainer is not None and learner.trainer.is_global_zero:
+            learner.history.to_csv(learner.run_folder.path / "history.csv")
 
 
 def _best_so_far(learner: Learner, module: TaskModule) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -263,8 +280,9 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
         learner.say(f"weights: {which}; run folder {learner.run_dir}")
     if last is not None and last < module.plan.last and not trainer.interrupted:
         learner.say(f"stopped after epoch {last} of {module.plan.last}: {module.stopped or 'max_time or a callback ended the fit'}")
-    if trainer.interrupted:
-        learner.say(f"interrupted: the epoch in progress is dropped; fit({module.plan.last - (last or module.plan.first)}) goes on")
+    left = module.plan.last - (last or module.plan.first)
+    if trainer.interrupted and left:
+        learner.say(f"interrupted: the epoch in progress is dropped; fit({left}) goes on")
 
 
 def _kept(file: Path, best: dict[str, float] | None) -> dict[str, torch.Tensor] | None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from pandas import DataFrame
+
+    from fastgpu.figures import Figure
 
 __all__ = ["History"]
 
@@ -66,7 +67,7 @@ class History:
         if not self.rows:
             return "History(no epoch yet)"
         last = ", ".join(f"{k} {v:.4g}" for k, v in self.rows[-1].items() if k not in BOOKKEEPING)
-        return f"History({len(self)} epochs; last: {last})"
+        return f"History({len(self)} epoch{'s' * (len(self) != 1)}; last: {last})"
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch's row."""
@@ -108,8 +109,9 @@ class History:
 
     def plot(self) -> Figure:
         """Curves over the epochs: losses on the left, one further panel for each metric."""
-        from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
+
+        from fastgpu.figures import Figure
 
         names = [k for k in self.keys() if k not in (*BOOKKEEPING, "lr") and not k.startswith("val_")]
         names += [k[4:] for k in self.keys() if k.startswith("val_") and k[4:] not in names]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastgpu.answers.presenting import as_results
 from fastgpu.assemble import open_data
+from fastgpu.callbacks.progress import Progress
 from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
@@ -25,7 +26,7 @@ from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
 from fastgpu.train.reproducible import own_randomness
-from fastgpu.train.trainer import make_trainer, quiet
+from fastgpu.train.trainer import interruptible, make_trainer, quiet
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
@@ -121,9 +122,10 @@ class _Shown(LightningModule):
 
 def _run(learner: Learner, module: TaskModule, split: Split, what: str) -> Any:
     loader = split.loader(learner.data.batch_size, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
-    trainer = make_trainer(learner.hardware, strategy=learner.settings.strategy)
+    callbacks = [Progress()] if learner.settings.verbose else []
+    trainer = make_trainer(learner.hardware, strategy=learner.settings.strategy, callbacks=callbacks)
     learner.trainer = trainer
-    with own_randomness(), quiet():
+    with own_randomness(), quiet(), interruptible(trainer):
         return getattr(trainer, what)(module, **{"dataloaders": loader, **({"verbose": False} if what == "validate" else {})})
 
 

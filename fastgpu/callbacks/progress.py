@@ -2,143 +2,108 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
 from fastgpu.callbacks.base import CALLBACKS
+from fastgpu.callbacks.progress_displays import REFRESH_SECONDS, Display, display_for
 from fastgpu.console import unbroken
-from fastgpu.history import History
 
 __all__ = ["Progress"]
 
-REFRESH_SECONDS = 0.2
+PATIENCE_SECONDS = 2.0
+"""An evaluation or prediction that is through before this shows nothing."""
 
 
 @CALLBACKS.register("progress")
 class Progress(Callback):
     """Shows a table with one row an epoch: losses, metrics, seconds.
 
-    In a terminal a bar tells how far the epoch is; in a notebook one table is updated in place; elsewhere plain lines.
+    In a terminal a bar tells how far the epoch is; in a notebook one table is updated in place; elsewhere plain lines. An evaluation or
+    prediction of more than two seconds has a bar too. Of several processes the first alone shows it.
+
+    Example:
+        >>> from fastgpu import Learner
+        >>> learn = Learner("mlp", "digits", out=tmp, verbose=False, callbacks="progress")
+        >>> history = learn.fit(1)
+          epoch     loss  accuracy  val_loss  val_accuracy  seconds
+            1/1   ...
     """
 
     def __init__(self) -> None:
-        self._display: _Display | None = None
+        self._display: Display | None = None
+
+    # Training
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._display = _display(pl_module.plan.last) if trainer.is_global_zero else None
-        self._shown = 0.0
+        self._epochs, self._shown = pl_module.plan.last, 0.0
+        if trainer.is_global_zero:
+            self._display = display_for(self._epochs, pl_module.history.since(pl_module.plan.first).rows)
+            self._draw(self._epoch(pl_module), 0, pl_module.steps_an_epoch)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self._display is not None and time.monotonic() - self._shown > REFRESH_SECONDS:
-            self._shown = time.monotonic()
-            with unbroken():
-                self._display.batch(pl_module.epoch + 1, pl_module.step, pl_module.steps_an_epoch)
+        if self._due():
+            self._draw(self._epoch(pl_module), pl_module.step, pl_module.steps_an_epoch)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if trainer.state.fn == "fit":
+            if self._due():
+                self._draw(f"{self._epoch(pl_module)}, validation", batch_idx + 1, trainer.num_val_batches[0])
+        else:
+            self._judge(trainer, "evaluate", batch_idx + 1, trainer.num_val_batches[0])
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
         if self._display is not None:
             with unbroken():
-                self._display.row(module.history.since(module.plan.first))
-                sys.stdout.flush()
+                self._display.row(row)
+
+    def _epoch(self, module: Any) -> str:
+        return f"epoch {module.epoch + 1}/{self._epochs}"
+
+    # Judging
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.state.fn != "fit":
+            self._shown = self._began = time.monotonic()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._shown = self._began = time.monotonic()
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._judge(trainer, "predict", batch_idx + 1, trainer.num_predict_batches[0])
+
+    def _judge(self, trainer: Trainer, verb: str, done: int, of: float) -> None:
+        if self._display is None and trainer.is_global_zero and time.monotonic() - self._began > PATIENCE_SECONDS:
+            self._display = display_for(0)
+        if self._due():
+            self._draw(verb, done, of)
+
+    # Drawing
+
+    def _due(self) -> bool:
+        return self._display is not None and time.monotonic() - self._shown > REFRESH_SECONDS
+
+    def _draw(self, what: str, done: int, of: float | None) -> None:
+        assert self._display is not None, "_due was asked"
+        self._shown = time.monotonic()
+        with unbroken():
+            self._display.doing(what, done, None if of is None or of == float("inf") else int(of))
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._close()  # Lightning calls no teardown then, and a bar left open would keep the terminal's cursor and sys.stdout
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._display is not None:
-            self._display.close()
+            with unbroken():
+                self._display.close()
             self._display = None
-
-
-class _Display(Protocol):
-    def batch(self, epoch: int, done: int, of: int | None) -> None: ...
-    def row(self, history: History) -> None: ...
-    def close(self) -> None: ...
-
-
-class _Lines:
-    """Rows as lines; on a terminal with a bar for the epoch that runs."""
-
-    def __init__(self, epochs: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.epochs = epochs
-        # A log has no width of its own; the rows must not be folded there.
-        self.console = _console(width=None if sys.stdout.isatty() else 200)
-        self.bar: Any = None
-        if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=self.console, transient=True, auto_refresh=False)
-            self.bar.start()
-            self.bar_task = self.bar.add_task("", total=None)
-
-    def batch(self, epoch: int, done: int, of: int | None) -> None:
-        if self.bar is not None:
-            self.bar.update(self.bar_task, description=f"epoch {epoch}/{self.epochs}", completed=done, total=of, refresh=True)
-
-    def row(self, history: History) -> None:
-        from rich.table import Table
-
-        keys = [key for key in history.keys() if key != "lr"]
-        table = Table(box=None, show_header=len(history) == 1, pad_edge=False, padding=(0, 2, 0, 0))
-        for key in keys:
-            table.add_column(key, justify="right", min_width=max(len(key), 7), no_wrap=True)
-        table.add_row(*[_text(key, history.rows[-1].get(key), self.epochs) for key in keys])
-        self.console.print(table)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-
-def _console(width: int | None) -> Any:
-    """A rich console that leaves a broken pipe to `unbroken`; rich's own would end the process."""
-    from rich.console import Console
-
-    class Patient(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return Patient(width=width)
-
-
-class _Notebook:
-    """One table, updated in place; it stays in the saved notebook."""
-
-    def __init__(self, epochs: int) -> None:
-        from IPython.display import HTML, display  # type: ignore[import-not-found]
-
-        self.epochs, self.html = epochs, HTML
-        self.handle: Any = display(HTML(f"<i>epoch 1/{epochs}</i>"), display_id=True)
-        self.table = ""
-
-    def batch(self, epoch: int, done: int, of: int | None) -> None:
-        self.handle.update(self.html(f"{self.table}<i>epoch {epoch}/{self.epochs}, batch {done}/{of or '?'}</i>"))
-
-    def row(self, history: History) -> None:
-        frame = history.to_frame().drop(columns="lr")
-        formats: Any = {key: lambda value, key=key: _text(key, value, self.epochs) for key in frame.columns}
-        self.table = frame.to_html(index=False, formatters=formats, border=0)
-        self.handle.update(self.html(self.table))
-
-    def close(self) -> None:
-        if self.table:
-            self.handle.update(self.html(self.table))
-
-
-def _display(epochs: int) -> _Display:
-    return _Notebook(epochs) if _in_notebook() else _Lines(epochs)
-
-
-def _in_notebook() -> bool:
-    # IPython is asked only where it runs already: a script need not import it.
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell is not None and "IPKernelApp" in shell.config
-
-
-def _text(key: str, value: float | None, epochs: int) -> str:
-    if value is None or value != value:
-        return "" if value is None else "nan"
-    if key == "epoch":
-        return f"{int(value)}/{epochs}"
-    return f"{value:.1f}" if key == "seconds" else f"{value:.4f}"

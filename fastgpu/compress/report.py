@@ -94,7 +94,7 @@ class CompressionReport:
         from rich.console import Console
 
         file = io.StringIO()
-        Console(file=file, width=200, color_system=None).print(self)
+        Console(file=file, width=200, color_system=None, force_jupyter=False).print(self)
         lines = [line.rstrip() for line in file.getvalue().splitlines()]
         return "\n".join([*lines, *self.notes])
 

@@ -18,7 +18,7 @@ from fastgpu.train.module import TaskModule
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from fastgpu.figures import Figure
 
 __all__ = ["LRSuggestion", "find_lr"]
 
@@ -44,7 +44,7 @@ class LRSuggestion:
 
     def plot(self) -> Figure:
         """Loss against learning rate, with both suggestions."""
-        from matplotlib.figure import Figure
+        from fastgpu.figures import Figure
 
         figure = Figure(figsize=(6, 3.6), layout="constrained")
         axes: Any = figure.subplots()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from fastgpu.errors import ArgumentError
 from fastgpu.train.hardware import Hardware
 
-__all__ = ["make_trainer", "quiet", "restarted"]
+__all__ = ["interruptible", "make_trainer", "quiet", "restarted"]
 
 
 def make_trainer(
@@ -71,6 +73,22 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Within, Ctrl-C is a KeyboardInterrupt: Lightning would make a SystemExit of it, which ends scripts without a word."""
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        # Lightning turns a deaf ear while it shuts down, and keeps it where the interrupt came before its own set-up.
+        if heard is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, heard)
 
 
 def restarted(callbacks: Sequence[Callback]) -> None:
