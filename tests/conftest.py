@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# A suite that is started in the background ignores the Ctrl-C that its tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Beside another process OpenMP's threads spin, and everything takes 10 to 100 times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -154,7 +154,7 @@ class TestMistakes:
     def test_another_grid(self):
         net = nn.Linear(2, 2)
         prepare(net)
-        with pytest.raises(ArgumentError, match=r"The network is quantized with 8 bits for cpu\. 4 bits for cpu came"):
+        with pytest.raises(ArgumentError, match=r"The network is quantized with 8 bits for cpu with inputs 'range'\. 4 bits for cpu"):
             prepare(net, bits=4)
 
     def test_averaging_before(self):

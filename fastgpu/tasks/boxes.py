@@ -67,10 +67,10 @@ def shown(boxes: Tensor, scores: Tensor) -> Tensor:
     """Which boxes of each picture results hold, `(b, n)` bool: those of a score of at least `SURE`, one in a place.
 
     Args:
-        boxes: `(b, n, 4)`, at least 0.
+        boxes: `(b, n, 4)`.
         scores: `(b, n)`.
     """
-    return unsuppressed(boxes, torch.where(scores >= SURE, scores, 0.0), SAME_PLACE)
+    return unsuppressed(boxes.clamp_min(0), torch.where(scores >= SURE, scores, 0.0), SAME_PLACE)
 
 
 def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

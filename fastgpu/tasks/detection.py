@@ -141,7 +141,7 @@ class Detection(BoxAnswers, Task):
         if not isinstance(model, Detector):
             raise ExportError("Boxes are exported of detectors of torchvision and transformers. This one is another. Keep it with learn.save.")
         found = model.detect_in_graph(x, model(x))
-        return {**found, "shown": shown(found["boxes"].clamp_min(0), found["scores"])}
+        return {**found, "shown": shown(found["boxes"], found["scores"])}
 
     def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         boxes, there = predictions["boxes"] / y["scale"][:, None, None], predictions["scores"] > 0

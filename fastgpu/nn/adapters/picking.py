@@ -32,6 +32,8 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     from torchvision.ops import nms
 
     count, most = scores.shape
+    if not most:
+        return scores > 0
     span = boxes.max() + 1
     right = torch.arange(count, device=boxes.device)[:, None].expand(-1, most) * span
     down = torch.zeros_like(right) if groups is None else groups * span
