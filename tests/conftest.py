@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-# A suite that is started in the background ignores the Ctrl-C that its tests send.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Beside another process OpenMP's threads spin, and everything takes 10 to 100 times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +14,8 @@ import torch
 from fastgpu.data import sources
 
 torch.set_num_threads(1)
+# A suite that is started in the background ignores the Ctrl-C that its tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
