@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fastgpu.compress.quantize import quantized_layers
 from fastgpu.errors import ArgumentError, UnknownNameError
 from fastgpu.export.base import FORMATS, Format
 from fastgpu.export.eager import EAGER
 from fastgpu.export.worker import Worker
 from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
+from fastgpu.exporting import refuse_own
 from fastgpu.optional import require
+from fastgpu.quantizing import int8_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -54,7 +57,7 @@ class Benchmark:
         self.rows = list(rows)
 
     def __repr__(self) -> str:
-        head = ["format", str(self.rows[0]["metric"]), "differs", "ms at 1", "ms at 32", "items/s", "MB", "memory MB"]
+        head = ["format", "numbers", str(self.rows[0]["metric"]), "differs", "ms at 1", "ms at 32", "items/s", "MB", "memory MB"]
         cells = [head, *map(_cells, self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
         lines = ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]) for row in cells]
@@ -84,7 +87,12 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
         raise ArgumentError("A benchmark needs at least one format. None came. Give for example formats=('torch', 'onnx').")
     kinds = {name: _format(name) for name in names}
     batches = samples_of(learner, SAMPLES)
+    for kind in kinds.values():
+        refuse_own(learner, kind)
     source = make_source(learner, batches, 0.0)
+    whole = source
+    if quantized_layers(learner.module) and any(kind.int8 for kind in kinds.values()):
+        whole = int8_source(learner, batches, source, forced=False)  # as export writes it
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     expected = by_learner(learner, source.graph, batches)
     rows: dict[str, dict[str, Any]] = {}
@@ -94,12 +102,14 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
         workers = {}
         for name, kind in kinds.items():
             file = folder / f"model{kind.suffix}"
-            kind.write(source, file)
+            written = whole if kind.int8 else source
+            kind.write(written, file)
             workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))
             found = workers[name].run(given, folder)
             sizes = [file.with_name(file.stem + suffix) for suffix in kind.companions]
             rows[name] = {
                 "format": name,
+                "precision": written.manifest["precision"],
                 **_metric(learner, metrics_of(learner, batches, [{k: torch.from_numpy(v) for k, v in each.items()} for each in found])),
                 "difference": agreement_of(learner, found, expected).largest,
                 "size_mb": sum(path.stat().st_size for path in (file, *sizes)) / 2**20,
@@ -145,6 +155,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     number = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
     return [
         row["format"],
+        row["precision"],
         number(row["value"], ".4f"),
         number(row["difference"], ".1g"),
         *(f"{row[f'ms_{size}']:.3g} ({row[f'spread_{size}']:.1g})" for size in BATCHES),

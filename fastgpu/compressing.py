@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
+from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
@@ -14,7 +17,7 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
-from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 from fastgpu.export.onnx import to_onnx
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.fitting import plan_fit, run_fit
@@ -41,6 +44,9 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     plan_fit(learner, epochs, None, "constant")
     if quantized_layers(learner.module):
         raise ArgumentError("compress begins with a network that computes with floats. This one is quantized. Load the learner from before.")
+    own = [each for each in map(as_callback, learner.callbacks) if isinstance(each, (Pruning, QuantizationAwareTraining, Distillation))]
+    if own:
+        raise ArgumentError(f"compress brings its own {type(own[0]).__name__}. The learner has one among its callbacks. Make a learner without.")
     metric, higher = learner.task_module().monitor
     metric = metric.removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
@@ -48,13 +54,25 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)
     best: tuple[float, Learner, str] | None = None
-    for amount, trial in _trials(learner, epochs):
+    teacher = copy.deepcopy(learner.module)
+    for amount in AMOUNTS:
+        trial = _copied(learner, f"compress-{round(100 * amount)}")
+        try:
+            _train(trial, amount, epochs, teacher)
+        except ModelError as error:
+            if not amount:
+                raise
+            report.note(f"no more is pruned: {error}")
+            break
+        if trial.history.interrupted:
+            report.note("interrupted: what was being trained is left out")
+            break
         step = f"pruned {amount:.0%}, int8" if amount else "int8"
         values, shares = _measured(trial, _whole(trial), floats)
         found = evaluate(trial)[metric]
         report.add(step, **{metric: found}, **values)
         lost = drop(report.steps[0][metric], found, higher)
-        if lost > max_drop:
+        if not lost <= max_drop:
             report.note(f"{step}: {metric} drops by {lost:.2f} points, more than {max_drop:g}; no more is pruned")
             break
         reached = shares[key]
@@ -85,17 +103,13 @@ def _checked(target: Mapping[str, float], max_drop: float) -> tuple[str, float]:
     return key, float(share)
 
 
-def _trials(learner: Learner, epochs: int) -> Iterator[tuple[float, Learner]]:
-    """Copies of the learner, each pruned further than the last and then trained with quantization; all learn from the network as it came."""
-    teacher = copy.deepcopy(learner.module)
-    for amount in AMOUNTS:
-        trial = _copied(learner, f"compress-{round(100 * amount)}")
-        if amount:
-            plan = plan_fit(trial, epochs, None, "constant")
-            run_fit(trial, plan, callbacks=[Pruning(amount), Distillation(copy.deepcopy(teacher))])
+def _train(trial: Learner, amount: float, epochs: int, teacher: nn.Module) -> None:
+    """Prune a learner, then train it with quantization; it learns from the network as it came."""
+    if amount:
+        run_fit(trial, plan_fit(trial, epochs, None, "constant"), callbacks=[Pruning(amount), Distillation(teacher)])
+    if not trial.history.interrupted:
         plan = plan_fit(trial, epochs, trial.lr / 10, "constant")
-        run_fit(trial, plan, callbacks=[QuantizationAwareTraining(distill=False), Distillation(copy.deepcopy(teacher))])
-        yield amount, trial
+        run_fit(trial, plan, callbacks=[QuantizationAwareTraining(distill=False), Distillation(teacher)])
 
 
 def _copied(learner: Learner, what: str) -> Learner:

@@ -13,7 +13,7 @@ from torch import Tensor
 import fastgpu
 from fastgpu import zoo
 from fastgpu.compress.quantize import finalize
-from fastgpu.data.loaders import Batch
+from fastgpu.data.loaders import Batch, like
 from fastgpu.data.split import ColumnSplit, Split
 from fastgpu.errors import DataError
 from fastgpu.export.base import Source
@@ -122,7 +122,8 @@ def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any
 def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
     """What the learner's own network gives, where and as it is."""
     module = learner.task_module()
-    device = next((p.device for p in learner.module.parameters()), torch.device("cpu"))
+    weight = next(iter(learner.module.parameters()), None)
+    device = torch.device("cpu") if weight is None else weight.device
     modes = [(part, part.training) for part in module.model.modules()]
     module.to(device).eval()
     found = []
@@ -130,6 +131,7 @@ def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list
         with own_randomness(), torch.no_grad():
             for batch in batches:
                 x = module.preparation({name: batch["x"][name].to(device) for name in graph.inputs})
+                x = x if weight is None else like(x, weight)
                 found.append({name: value.cpu() for name, value in module.task.in_graph(module.model, x).items()})
     finally:
         for part, training in modes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import glob
 import hashlib
 import json
 import os
@@ -21,10 +22,11 @@ import fastgpu
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, ExportError, RunFolderError
-from fastgpu.export.base import FORMATS, Source, format_of
+from fastgpu.export.base import FORMATS, Format, Source, format_of
 from fastgpu.export.graph import is_half
 from fastgpu.export.verify import Agreement, outputs_of
 from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
+from fastgpu.judging import evaluate
 from fastgpu.optional import require
 from fastgpu.quantizing import int8_source
 from fastgpu.train.reproducible import own_randomness
@@ -71,17 +73,14 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
-    path, format = format_of(Path(path), format)
+    path, format = format_of(Path(path).expanduser(), format)
     kind = FORMATS[format]
     if int8 not in (True, False, "auto"):
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
         raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
-    if verify and kind.rebuilds and not learner.from_zoo:
-        raise ExportError(
-            f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
-            "code is not in it. Give verify=False, or take format='pt2'."
-        )
+    if verify:
+        refuse_own(learner, kind)
     for package in kind.needs:
         require(package, need=f"Export to {format}")
     wanted = _wants_int8(learner, format, int8)
@@ -94,6 +93,9 @@ def export(
         source = make_source(learner, batches, allowed)
         if wanted:
             source = int8_source(learner, batches, source, forced=int8 is True)
+        if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
+            metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
+            source = dataclasses.replace(source, manifest={**source.manifest, "metrics": metrics})
         kind.write(source, staged)
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
         certificate = None
@@ -110,6 +112,19 @@ def export(
     made = Exported(path=path, certificate=certificate, line=_line(path, format, size, certificate))
     learner.say(f"export: {made!r}")
     return made
+
+
+def refuse_own(learner: Learner, kind: Format) -> None:
+    """Refuse to load a file of weights whose network is in nobody's zoo.
+
+    Raises:
+        ExportError: the format holds weights alone, and the network is one of the user's own.
+    """
+    if kind.rebuilds and not learner.from_zoo:
+        raise ExportError(
+            f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
+            "code is not in it. Give verify=False, or take format='pt2'."
+        )
 
 
 def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
@@ -198,7 +213,7 @@ def _stage(path: Path) -> Iterator[Path]:
     folder = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.partial"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
             if not _alive(left.name.split(".")[-2]):
                 shutil.rmtree(left, ignore_errors=True)
         folder.mkdir()

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
 from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.checkpoints import Checkpoints
+from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.early_stopping import EarlyStopping
 from fastgpu.callbacks.log_rows import with_trackers
 from fastgpu.callbacks.progress import Progress
 from fastgpu.callbacks.pruning import Pruning
+from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.callbacks.trackers.base import INTERRUPTED
 from fastgpu.compress.restore import load_weights
 from fastgpu.config import plain
@@ -175,6 +178,8 @@ def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patie
     named = [as_callback(c) for c in (*learner.callbacks, *others)]
     if patience:
         named.append(EarlyStopping(patience))
+    _refuse_two(named)
+    named.sort(key=lambda callback: isinstance(callback, WeightAveraging))  # what changes the network comes before what copies it
     for callback in named:
         if isinstance(callback, EarlyStopping):
             callback.check(module, "val" in learner.data.splits)
@@ -184,6 +189,12 @@ def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patie
     if learner.settings.verbose and not any(isinstance(callback, Progress) for callback in named):
         named.insert(0, Progress())
     return [learner.run_folder, learner.log_rows, *named]
+
+
+def _refuse_two(callbacks: Sequence[Callback]) -> None:
+    for kind in (Pruning, QuantizationAwareTraining, Distillation):
+        if sum(isinstance(each, kind) for each in callbacks) > 1:
+            raise ArgumentError(f"A fit takes one {kind.__name__}. Several came, those of the learner counted in. Leave the others out.")
 
 
 def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path | None) -> None:

@@ -15,7 +15,7 @@ from fastgpu.compress.measure import Latency, alternate, macs, parameters
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
-from fastgpu.data.loaders import split_steps
+from fastgpu.data.loaders import like, split_steps
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.export.base import Source
 from fastgpu.export.graph import columns_of
@@ -87,6 +87,7 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
     if chosen is not None:
         load_weights(net, states[chosen])
         learner.remember_weights()
+        learner.best_from = len(learner.history)  # what comes is not compared with the network of floats
     learner.say(str(report))
     return report
 
@@ -187,7 +188,7 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
     preparation = module.preparation.to(weight.device)
     with torch.no_grad():
         for x in batches:
-            module.model(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}))
+            module.model(like(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}), weight))
 
 
 def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:
@@ -218,7 +219,7 @@ def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float, 
     first, best = report.steps[0], None
     for step in report.steps[1:]:
         lost = drop(first[key], step[key], higher)
-        if lost > max_drop:
+        if not lost <= max_drop:
             report.note(f"{step['step']}: refused, {key} drops by {lost:.2f} points, more than {max_drop:g}")
         elif not _pays(first["latency_1_ms"], step["latency_1_ms"], inputs):
             report.note(f"{step['step']}: refused, it is {'slower' if inputs == 'float' else 'not faster'} than what it would replace")

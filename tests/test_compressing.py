@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
 
+from fastgpu.callbacks import Pruning
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.errors import ArgumentError, UnknownNameError
 
@@ -75,6 +77,35 @@ def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn):
     report = learn.quantize(max_drop=0.5, candidates="all")
     assert "refused, accuracy drops by" in report.notes[0]
     assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
+
+
+def test_work_that_is_done_is_kept_where_nothing_can_be_cut(make):
+    learner = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), lr=1e-2)
+    learner.fit(1)
+    report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    assert "no more is pruned: Pruning channels needs some that can be cut" in report.notes[0]
+    assert [step["step"] for step in report.steps] == ["as it came", "int8"]
+    assert len(learner.history) == 2
+    assert quantized_layers(learner.module)
+
+
+def test_an_interrupt_ends_it_with_what_there_is(make):
+    class Interrupt(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if any(isinstance(each, Pruning) for each in trainer.callbacks):
+                raise KeyboardInterrupt
+
+    learner = make("mlp", lr=1e-2, callbacks=Interrupt())
+    learner.fit(1)
+    report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    assert [step["step"] for step in report.steps] == ["as it came", "int8"]
+    assert "interrupted: what was being trained is left out" in report.notes
+    assert quantized_layers(learner.module)
+
+
+def test_callbacks_of_its_own_kind(make):
+    with pytest.raises(ArgumentError, match="compress brings its own Pruning. The learner has one among its callbacks"):
+        make("mlp", callbacks="pruning").compress({"size": 0.5})
 
 
 @pytest.mark.slow

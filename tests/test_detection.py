@@ -23,7 +23,7 @@ from fastgpu.inputs import INPUTS
 from fastgpu.nn.adapters import adapt
 from fastgpu.reading.video import Film, is_film
 from fastgpu.tasks import TASKS
-from fastgpu.tasks.boxes import matched, original_boxes
+from fastgpu.tasks.boxes import matched, original_boxes, shown
 from fastgpu.tasks.detection import Detection
 from fastgpu.train.groups import freeze_to_head
 
@@ -670,6 +670,25 @@ class TestExported:
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
         assert len(theirs["scores"]) == (expected["shown"] | found["shown"][other.argsort()]).sum()
         assert theirs["there"].all()
+
+    def test_pictures_without_any_box_and_boxes_beyond_the_edge(self):
+        assert shown(torch.zeros(1, 0, 4), torch.zeros(1, 0)).shape == (1, 0)
+        boxes = torch.tensor([[[-10.0, 0, 10, 10], [0, 0, 10, 10]]])
+        assert shown(boxes, torch.tensor([[0.9, 0.8]])).tolist() == [[True, False]]
+
+    def test_a_stray_box_takes_no_other_with_it(self):
+        alone = {"boxes": np.float32([[0, 0, 9, 9]]), "labels": np.array([0]), "scores": np.float32([0.9]), "shown": np.array([True])}
+        stray = np.float32([[40, 40, 50, 50]])
+        both = {
+            "boxes": np.concatenate([stray, alone["boxes"]]),
+            "labels": np.array([0, 0]),
+            "scores": np.float32([0.9, 0.8]),
+            "shown": np.array([True, True]),
+        }
+        hidden = {**alone, "shown": np.array([False])}
+        mine, theirs = matched(both, hidden)
+        assert mine["there"].tolist() == [True, True]
+        assert sorted(theirs["there"].tolist()) == [False, True]
 
     @pytest.mark.parametrize("change", ["fewer", "more", "moved", "renamed"])
     def test_other_boxes_are_told(self, change):

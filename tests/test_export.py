@@ -272,6 +272,13 @@ class TestRefused:
         assert path.read_text() == "earlier"
         assert [each.name for each in tmp_path.iterdir() if each.name != "runs"] == ["model.onnx"]
 
+    def test_half_precision_is_written_in_single(self, out, digits, tmp_path):
+        learn = Learner("resnet10t", digits, precision="bf16-true", out=out, report=False, verbose=False)
+        made = learn.export(tmp_path / "model.onnx")
+        assert made.certificate["largest_difference"] <= 0.1
+        learn.fit(1)
+        assert learn.quantize("weights", max_drop=100).steps
+
     def test_formats_and_suffixes(self, learner, tmp_path):
         with pytest.raises(UnknownNameError, match="Unknown export format 'onx'. Did you mean 'onnx'"):
             learner.export(tmp_path / "model.onnx", format="onx")

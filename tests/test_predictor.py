@@ -251,6 +251,13 @@ def test_files_that_are_no_whole_exports_are_refused(exported, tmp_path):
     refused(sealed(b"no network " + empty.encode()), "onnxruntime must be able to open")
 
 
+@pytest.mark.parametrize("format", ["pt2", "safetensors"])
+def test_files_of_other_formats_are_told_from_damaged_ones(learn, format, tmp_path):
+    made = learn.export(tmp_path / f"model.{format}")
+    with pytest.raises(CheckpointError, match="A Predictor opens the .onnx file that learn.export wrote. .* is of another format"):
+        Predictor.load(made)
+
+
 def test_kinds_and_tasks_that_it_does_not_know_are_refused(exported, tmp_path):
     facts = Predictor.load(exported).facts
     for part, said in (

@@ -171,6 +171,21 @@ class TestGroups:
 
 
 class TestWeights:
+    @pytest.mark.parametrize("method", ["unstructured", "2:4"])
+    def test_weights_that_lie_channels_last(self, method):
+        torch.manual_seed(0)
+        first = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+        last = copy.deepcopy(first).to(memory_format=torch.channels_last)
+        for net in (first, last):
+            prune(net, None, amount=0.5, method=method)
+        assert (first[0].weight == 0).float().mean() == 0.5
+        assert torch.equal(first[0].weight, last[0].weight)
+
+    @pytest.mark.parametrize("ignore", [5, None])
+    def test_ignore_that_is_no_name(self, ignore):
+        with pytest.raises(ArgumentError, match="ignore is the name of a module, or several"):
+            prune(nn.Linear(3, 2), torch.zeros(2, 3), ignore=ignore)
+
     def test_unstructured_takes_the_smallest_and_leaves_the_head(self):
         net = plain_conv()
         head = net[4].weight.clone()

@@ -151,6 +151,16 @@ class TestMistakes:
         with pytest.raises(ModelError, match="The network has none that may be quantized"):
             prepare(nn.ReLU())
 
+    def test_words_for_numbers_and_one_name(self):
+        assert QuantizationAwareTraining(ignore="head").ignore == ("head",)
+        with pytest.raises(ArgumentError, match="start and freeze_at are shares"):
+            QuantizationAwareTraining(start="0.1")  # type: ignore[arg-type]
+
+    def test_weights_that_are_computed_stay(self):
+        net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 2))
+        assert prepare(net) == ["2"]
+        assert net(torch.randn(5, 4)).shape == (5, 2)
+
     def test_another_grid(self):
         net = nn.Linear(2, 2)
         prepare(net)
@@ -314,6 +324,40 @@ class TestLearner:
         alone = make("mlp/large")
         alone.fit(1, callbacks=[Distillation()])
         assert equal(learn.module.state_dict(), alone.module.state_dict())
+
+    def test_a_teacher_stays_as_it_was_and_trains_on(self, make):
+        teacher, student = make("mlp/large"), make("mlp")
+        teacher.fit(1)
+        student.distill(teacher, 1)
+        assert all(p.requires_grad for p in teacher.module.parameters())
+        assert len(teacher.fit(1)) == 1
+
+    def test_a_teacher_that_does_not_fit(self, make):
+        learn = make("mlp")
+        with pytest.raises(ArgumentError, match=r"A teacher answers in the shape in which the student does\. .*10\) and .*7\) came"):
+            learn.distill(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), 1)
+        with pytest.raises(ArgumentError, match="A teacher is another network than the one that learns"):
+            learn.distill(learn, 1)
+        with pytest.raises(ArgumentError, match="alpha lies in 0 to 1"):
+            learn.distill(make("mlp"), 1, alpha="much")
+
+    def test_two_of_one_kind_are_refused_and_averaging_comes_last(self, make):
+        learn = make("mlp", callbacks=EMAWeightAveraging(decay=0.9))
+        learn.fit(1, callbacks=[QuantizationAwareTraining()])
+        assert quantized_layers(learn.module)
+        with pytest.raises(ArgumentError, match="A fit takes one Distillation. Several came"):
+            make("mlp").fit(1, callbacks=[Distillation(), Distillation()])
+
+    def test_a_quantized_learner_trains_on_quantized(self, make):
+        learn = make("mlp", lr=1e-3)
+        learn.fit(2)
+        learn.quantize("weights", max_drop=100)
+        if not quantized_layers(learn.module):  # on a busy machine it may have been timed as slower
+            prepare(learn.module, inputs="float")
+            learn.best_from = len(learn.history)
+        learn.fit(1, lr=0.5)  # worse than any before
+        assert quantized_layers(learn.module)
+        assert quantized_layers(Learner.load(learn.run_dir).module)
 
     def test_an_interrupted_fit_leaves_the_last_whole_epoch(self, make):
         class Interrupt(pl.Callback):

@@ -38,8 +38,8 @@ class Distillation(Callback):
     optimization, on the network's output where that is a tensor. Networks that give neither learn without it.
 
     Args:
-        teacher: a trained network for the same items; None: the network as it is when a fit begins. A fit that goes on from a
-            checkpoint keeps the teacher that it had.
+        teacher: a trained network for the same items, which stays as it is; None: the network as it is when a fit begins. A fit that
+            goes on from one with a teacher, a second fit too, keeps that teacher.
         temperature: what logits are divided by, above 0.
         alpha: share of the teacher in the loss, 0 to 1.
     """
@@ -47,7 +47,7 @@ class Distillation(Callback):
     def __init__(self, teacher: nn.Module | None = None, *, temperature: float = 2.0, alpha: float = 0.7) -> None:
         if teacher is not None and not isinstance(teacher, nn.Module):
             raise ArgumentError(f"A teacher is a torch module, such as learn.module. {type(teacher).__name__} came.")
-        if not 0 <= alpha <= 1 or not temperature > 0:
+        if not all(isinstance(v, (int, float)) for v in (alpha, temperature)) or not 0 <= alpha <= 1 or not temperature > 0:
             raise ArgumentError(f"alpha lies in 0 to 1 and temperature above 0. {alpha!r} and {temperature!r} came.")
         self.teacher, self.temperature, self.alpha = teacher, temperature, alpha
         self._own: dict[str, Tensor] | None = None  # weights of a teacher that is a copy
@@ -70,6 +70,10 @@ class Distillation(Callback):
             if self._own is not None:  # of a fit that goes on
                 teacher.load_state_dict(self._own)
             self._own = {name: t.detach().clone() for name, t in teacher.state_dict().items()}
+        elif any(own is theirs for own in net.modules() for theirs in teacher.modules()):
+            raise ArgumentError("A teacher is another network than the one that learns. The same came. Leave teacher out: it is the network as it was.")
+        else:
+            teacher = _without_compiled(copy.deepcopy(teacher))  # the teacher's owner keeps it as it is
         teacher = teacher.to(pl_module.device).eval().requires_grad_(False)
         if hasattr(pl_module, "extra_losses"):
             self._join(pl_module, net, teacher)
@@ -84,12 +88,18 @@ class Distillation(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._undo()
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._undo()
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._undo()  # after a failure too
+        self._undo()
 
     def _mixed(self, loss: Tensor, student: Any, teacher: Any, classes: int | None) -> Tensor:
-        if not isinstance(student, Tensor) or not isinstance(teacher, Tensor) or student.shape != teacher.shape:
+        if not isinstance(student, Tensor) or not isinstance(teacher, Tensor):
             return loss
+        if student.shape != teacher.shape:
+            came = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+            raise ArgumentError(f"A teacher answers in the shape in which the student does. {came} came. Give a teacher of the same classes.")
         distance = distillation_loss(student, teacher, classes=classes, temperature=self.temperature)
         return (1 - self.alpha) * loss + self.alpha * distance
 

@@ -59,9 +59,10 @@ class QuantizationAwareTraining(Callback):
             raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
         if target not in TARGETS:
             raise UnknownNameError("target", str(target), TARGETS)
-        if not 0 <= start < freeze_at <= 1:
+        if not all(isinstance(v, (int, float)) for v in (start, freeze_at)) or not 0 <= start < freeze_at <= 1:
             raise ArgumentError(f"start and freeze_at are shares of the fit, 0 <= start < freeze_at <= 1. {start!r} and {freeze_at!r} came.")
-        self.bits, self.start, self.freeze_at, self.target, self.ignore = bits, start, freeze_at, target, tuple(ignore)
+        self.bits, self.start, self.freeze_at, self.target = bits, start, freeze_at, target
+        self.ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
         self.distillation = Distillation() if distill else None
         self._phase: tuple[bool, bool] | None = None
 
@@ -105,6 +106,8 @@ class QuantizationAwareTraining(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._end(pl_module)
+        if self.distillation:
+            self.distillation.on_exception(trainer, pl_module, exception)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.distillation:

@@ -15,7 +15,7 @@ from fastgpu.compress.cutting import cut, silence, silent_rows
 from fastgpu.compress.heads import attention_layers, head_groups
 from fastgpu.compress.structure import Example, Group, as_example, trial_copy
 from fastgpu.compress.tracing import channel_groups
-from fastgpu.errors import ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 
 __all__ = ["Found", "check_ignored", "find_groups"]
 
@@ -40,8 +40,11 @@ def check_ignored(net: nn.Module, ignore: Any) -> tuple[str, ...]:
     """Names of modules to leave as they are.
 
     Raises:
+        ArgumentError: these are no names.
         UnknownNameError: the network has no such module; the nearest names are in the message.
     """
+    if not isinstance(ignore, (str, list, tuple, set, frozenset)):
+        raise ArgumentError(f"ignore is the name of a module, or several. {ignore!r} came. Give for example ignore=('head',).")
     names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     known = [name for name, _ in net.named_modules() if name]
     for name in names:

@@ -27,10 +27,11 @@ TARGETS = ("cpu", "tensorrt")
 
 
 def quantizable(net: nn.Module) -> list[str]:
-    """Names of the layers that can be quantized: convolutions and linear layers, but those inside torch's own attention, which
-    reads their weights past their `forward`."""
+    """Names of the layers that can be quantized: convolutions and linear layers with weights of their own, but those inside torch's own
+    attention, which reads their weights past their `forward`."""
     inside = {id(part) for m in net.modules() if isinstance(m, nn.MultiheadAttention) for part in m.modules()}
-    return [name for name, m in net.named_modules() if isinstance(m, KINDS) and id(m) not in inside]
+    layers = ((name, m) for name, m in net.named_modules() if isinstance(m, KINDS) and id(m) not in inside)
+    return [name for name, m in layers if m._parameters.get("weight") is not None]
 
 
 def prepare(

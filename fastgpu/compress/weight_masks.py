@@ -92,7 +92,9 @@ class WeightMasks(Masks):
             wanted = math.floor(share * self.amount * weight.numel() + 1e-9)
             if wanted > int(mask.sum()):
                 scores[mask] = -1.0
-                mask.view(-1)[scores.flatten().argsort(stable=True)[:wanted]] = True
+                chosen = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
+                chosen[scores.flatten().argsort(stable=True)[:wanted]] = True
+                mask.copy_(chosen.view(mask.shape))  # whatever layout the mask itself has
 
     @torch.no_grad()
     def apply(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"An exported model is a file. {path} cannot be read: {error.strerror}. Check the path.") from None
+    if zipfile.is_zipfile(path) or path.suffix in (".safetensors", ".xml", ".pte"):
+        raise CheckpointError(f"A Predictor opens the .onnx file that learn.export wrote. {path} is of another format. Export the learner as .onnx.")
     at = content.rfind(MARKER)
     if at < 0:
         raise CheckpointError(f"A Predictor opens what learn.export wrote. {path} is no such file, or is broken off. Export the model again.")

@@ -98,7 +98,7 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
     for column in np.setdiff1d(np.flatnonzero(found["shown"]), taken).tolist():
         row = int(overlap[:, column].argmax())
         pairs.append((row if overlap[row, column] else -1, column))
-        overlap[row] = 0
+        overlap[row] = np.where(overlap[row, column] > 0, 0.0, overlap[row])
     mine, theirs = {}, {}
     for name in ("boxes", "labels", "scores"):
         mine[name] = np.array([found[name][c] if c >= 0 else expected[name][r] for r, c in pairs]).reshape(-1, *found[name].shape[1:])
