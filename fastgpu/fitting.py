@@ -91,6 +91,7 @@ def run_fit(
     plan: FitPlan,
     *,
     callbacks: Sequence[Any] = (),
+    watching: Sequence[Callback] = (),
     patience: int | None = None,
     max_time: Any = None,
     same_fit: bool = False,
@@ -99,6 +100,7 @@ def run_fit(
 
     Args:
         callbacks: names or Lightning callbacks of this fit alone, beside the learner's own.
+        watching: the library's own callbacks, which nobody asked for: they are not in `args.yaml`.
         patience: epochs without improvement after which the fit ends; None: the learner's.
         max_time: seconds, a timedelta or Lightning's `"DD:HH:MM:SS"`, after which the fit ends; None: the learner's.
         same_fit: whether this goes on with a fit that was cut off, not with a new one.
@@ -123,7 +125,7 @@ def run_fit(
     trainer = make_trainer(
         learner.hardware,
         strategy=settings.strategy,
-        callbacks=[*_callbacks(learner, module, callbacks, settings.patience if patience is None else patience), checkpoints],
+        callbacks=[*_callbacks(learner, module, callbacks, settings.patience if patience is None else patience), *watching, checkpoints],
         max_epochs=plan.last - learner.epoch_offset,
         max_time=_duration(settings.max_time if max_time is None else max_time),
         deterministic=settings.deterministic,
