@@ -19,6 +19,7 @@ from lightning.pytorch import Callback, Trainer
 
 from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.callbacks.trackers.base import Tracker
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.fitting import plan_fit, run_fit
@@ -258,8 +259,11 @@ def _discard(trial: _Trial | None) -> None:
 
 
 def _become(learner: Learner, best: Learner) -> None:
+    """The learner is the best trial from here on, and goes on logging to those loggers of its own that stayed out of the trials."""
     settings = dataclasses.replace(best.settings, verbose=learner.settings.verbose, report=learner.settings.report)
+    own = [each for each in learner._loggers if not isinstance(each, str) and not (isinstance(each, Tracker) and each.anew())]
     learner.__dict__.update({**best.__dict__, "settings": settings, "calling": learner.calling})
+    learner.log_rows.add(own)
 
 
 def _leave_pictures(learner: Learner, best: Learner) -> None:
