@@ -53,7 +53,7 @@ def plan_fit(
         shares: learning rate of each layer group as a share of `lr`.
 
     Raises:
-        ArgumentError: epochs or learning rate are out of range.
+        ArgumentError: epochs or learning rate are out of range, or the schedule is neither name nor function.
         UnknownNameError: there is no such schedule.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
@@ -62,6 +62,8 @@ def plan_fit(
         raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
     if isinstance(schedule, str):
         SCHEDULES[schedule]
+    elif not callable(schedule):
+        raise ArgumentError(f"A schedule is a name or a function of progress. {schedule!r} came. Known names: {', '.join(SCHEDULES)}.")
     done, rate = len(learner.history), learner.lr if lr is None else float(lr)
     return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
 

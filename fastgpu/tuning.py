@@ -115,15 +115,15 @@ def run_tune(learner: Learner, space: Mapping[str, Any], trials: int, max_time: 
                 asked = study.ask()
                 trial = _Trial({name: each.suggest(asked, name) for name, each in searched.items()}, asked, key, higher)
                 trial.run(learner, folder, number, epochs, left)
-                value, state = trial.value, trial.state
+                values, value, state, interrupted = trial.values, trial.value, trial.state, trial.interrupted
                 study.tell(asked, value if state == "complete" else None, state=_state(optuna, state))
                 result.trials.append({"trial": number, **trial.row()})
-                worse = trial
                 if value == value and (best is None or (value > best.value) == higher and value != best.value):
-                    best, worse, result.best, result.value = trial, best, trial.values, value
-                _discard(worse)
-                learner.say(f"trial {number}/{trials}: {_shown(trial.values)}: {key} {_cell(value)}, {state} (best {_cell(result.value)})")
-                trial.end_if_interrupted()
+                    best, trial, result.best, result.value = trial, best, values, value
+                _discard(trial)  # the worse of the two
+                learner.say(f"trial {number}/{trials}: {_shown(values)}: {key} {_cell(value)}, {state} (best {_cell(result.value)})")
+                if interrupted:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             learner.say(f"tune: interrupted; {'the best of the trials so far is kept' if best else 'nothing is changed'}")
         finally:  # what was found is kept, whatever ended the search
@@ -193,8 +193,8 @@ class _Trial(Callback):
                 raise
             self.failed = True
         self.seconds = round(time.perf_counter() - began, 1)
-        if math.isnan(self.value):  # one that was stopped before it had a value has not failed
-            self.end_if_interrupted()
+        if self.interrupted and math.isnan(self.value):  # it has not failed: it was stopped before it had a value
+            raise KeyboardInterrupt
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
@@ -220,14 +220,13 @@ class _Trial(Callback):
     def state(self) -> str:
         return "failed" if math.isnan(self.value) else "pruned" if self.pruned else "complete"
 
+    @property
+    def interrupted(self) -> bool:
+        return self.learner is not None and self.learner.history.interrupted
+
     def row(self) -> dict[str, Any]:
         """What the result says of it."""
         return {**self.values, self.key: self.value, "epochs": len(self.found), "seconds": self.seconds, "state": self.state}
-
-    def end_if_interrupted(self) -> None:
-        """Raise the KeyboardInterrupt that ended the fit."""
-        if self.learner is not None and self.learner.history.interrupted:
-            raise KeyboardInterrupt
 
 
 def _learner(learner: Learner, values: Mapping[str, Any], folder: Path, number: int) -> Learner:

@@ -30,6 +30,9 @@ OF_SETTINGS = ("accumulate", "augment", "batch_size", "class_weight", "clip", "l
 TUNED = ("architecture", *OF_SETTINGS, "schedule")
 """What can be searched: what needs no other data. `schedule` is that of `fit`."""
 
+OF_NUMBERS = ("accumulate", "batch_size", "clip", "lr", "weight_decay")
+"""Settings that may have a range."""
+
 TOGETHER = (("class_weight", "loss"), ("optimizer", "weight_decay"))
 """Settings of which one may not take what another is: every combination of these is checked, of the others every value."""
 
@@ -88,7 +91,8 @@ def check_space(learner: Learner, space: Any) -> dict[str, Choices | Range]:
 
     Raises:
         UnknownNameError: there is no such setting, or no such name among the choices.
-        ArgumentError: it is none of these forms, or a value is not one that the setting takes.
+        ArgumentError: it is none of these forms, or a value is not one that the setting takes, the data, or the task.
+        ModelError: a network does not take the data, or a loss its output.
     """
     if not isinstance(space, Mapping) or not space:
         raise ArgumentError(f'A space is a dict: setting -> choices or range. {space!r} came. Give for example {{"lr": (1e-4, 1e-1, "log")}}.')
@@ -151,6 +155,8 @@ def _form(name: str, given: Any) -> Choices | Range:
         return Choices(tuple(given))
     if isinstance(given, tuple) and len(given) in (2, 3) and all(_number(end) for end in given[:2]) and given[2:] in ((), ("log",)):
         low, high, log = given[0], given[1], bool(given[2:])
+        if name not in OF_NUMBERS:
+            raise ArgumentError(f"A range is for {', '.join(OF_NUMBERS)}. {name!r} has {given!r}. Give a list of choices.")
         if low < high and (low > 0 or not log):
             return Range(low, high, log)
         raise ArgumentError(f"A range begins below its end, and above 0 where it is 'log'. {name!r} has {given!r}. Change the ends.")

@@ -171,6 +171,8 @@ WRONG = {
     "value": ({"lr": [0.1, -1]}, ArgumentError, "lr is 'auto' or a number above 0. -1 came"),
     "name": ({"optimizer": ["adamw", "sdg"]}, UnknownNameError, "Unknown optimizer 'sdg'. Did you mean 'sgd'"),
     "schedule": ({"schedule": ["cosin"]}, UnknownNameError, "Unknown schedule 'cosin'. Did you mean 'cosine'"),
+    "schedule of no kind": ({"schedule": ["cosine", 5]}, ArgumentError, "A schedule is a name or a function of progress. 5 came"),
+    "range of names": ({"precision": (16, 64)}, ArgumentError, "A range is for .* 'precision' has"),
     "architecture": ({"architecture": ["mpl"]}, UnknownNameError, "Unknown architecture 'mpl'"),
     "loss of another task": ({"loss": ["cross_entropy", "mse"]}, ArgumentError, "'mse' is not a loss of classification"),
     "loss that fails": ({"loss": ["cross_entropy", nn.L1Loss()]}, ModelError, "The network must take the data"),
