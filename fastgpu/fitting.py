@@ -56,7 +56,7 @@ def plan_fit(
         shares: learning rate of each layer group as a share of `lr`.
 
     Raises:
-        ArgumentError: epochs or learning rate are out of range.
+        ArgumentError: epochs or learning rate are out of range, or the schedule is neither name nor function.
         UnknownNameError: there is no such schedule.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
@@ -65,6 +65,8 @@ def plan_fit(
         raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
     if isinstance(schedule, str):
         SCHEDULES[schedule]
+    elif not callable(schedule):
+        raise ArgumentError(f"A schedule is a name or a function of progress. {schedule!r} came. Known names: {', '.join(SCHEDULES)}.")
     done, rate = len(learner.history), learner.lr if lr is None else float(lr)
     return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
 
@@ -94,6 +96,7 @@ def run_fit(
     plan: FitPlan,
     *,
     callbacks: Sequence[Any] = (),
+    watching: Sequence[Callback] = (),
     patience: int | None = None,
     max_time: Any = None,
     same_fit: bool = False,
@@ -102,6 +105,7 @@ def run_fit(
 
     Args:
         callbacks: names or Lightning callbacks of this fit alone, beside the learner's own.
+        watching: the library's own callbacks, which nobody asked for: they are not in `args.yaml`.
         patience: epochs without improvement after which the fit ends; None: the learner's.
         max_time: seconds, a timedelta or Lightning's `"DD:HH:MM:SS"`, after which the fit ends; None: the learner's.
         same_fit: whether this goes on with a fit that was cut off, not with a new one.
@@ -126,7 +130,7 @@ def run_fit(
     trainer = make_trainer(
         learner.hardware,
         strategy=settings.strategy,
-        callbacks=[*_callbacks(learner, module, callbacks, settings.patience if patience is None else patience), checkpoints],
+        callbacks=[*_callbacks(learner, module, callbacks, settings.patience if patience is None else patience), *watching, checkpoints],
         max_epochs=plan.last - learner.epoch_offset,
         max_time=_duration(settings.max_time if max_time is None else max_time),
         deterministic=settings.deterministic,

@@ -21,7 +21,8 @@ class SearchVerbs:
 
         Each trial trains the network as it is now with settings of its own, in a run folder of its own; one that is worse than
         the median of the others after its second epoch, or later, is cut short. Trials are compared by the task's own metric, or its loss. The same
-        seed gives the same trials, where `max_time` ends none.
+        seed gives the same trials, where `max_time` ends none. Ctrl-C ends the search; then too, and where an error is raised, the learner is the
+        best of the trials so far.
 
         Args:
             space: setting -> a list of choices, `(low, high)`, or `(low, high, "log")`; of `architecture`, `lr`, `optimizer`,
@@ -32,7 +33,8 @@ class SearchVerbs:
 
         Raises:
             UnknownNameError: there is no such setting, or no such choice.
-            ArgumentError: a value is not one that the setting takes; the data have no val split.
+            ArgumentError: a value is not one that the setting takes, the data, or the task; the data have no val split.
+            ModelError: a network among the choices does not take the data, or a loss its output.
 
         Example:
             >>> from fastgpu import Learner

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import io
 import itertools
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,19 +17,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from fastgpu.assemble import architecture_name, build_network
+from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.callbacks.trackers.base import Tracker
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.fitting import plan_fit, run_fit
 from fastgpu.history import History
 from fastgpu.optional import require
-from fastgpu.recipe import choose_lr, class_weights, make_module
+from fastgpu.recipe import make_module
 from fastgpu.report.repeating import FitCall
-from fastgpu.reporting import write_report
-from fastgpu.train.hardware import choose
-from fastgpu.train.reproducible import own_randomness
-from fastgpu.tuning_space import OF_SETTINGS, check_space
+from fastgpu.reporting import after_fit
+from fastgpu.tuning_space import check_space, with_values
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -96,36 +96,43 @@ def run_tune(learner: Learner, space: Mapping[str, Any], trials: int, max_time: 
     learner.refuse_missing()
     searched = check_space(learner, space)
     key, higher = _checked(learner, trials, max_time, epochs)
-    began, folder, result = time.monotonic(), _folder(learner), None
+    began, folder = time.monotonic(), _folder(learner)
+    best: _Trial | None = None
+    trial: _Trial | None = None
     with _quiet(optuna):
         study = optuna.create_study(
             direction="maximize" if higher else "minimize",
             sampler=optuna.samplers.TPESampler(seed=learner.settings.seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_WHOLE, n_warmup_steps=2),
         )
-        result, best = TuneResult(key, tuple(searched), study), None
-        for number in range(1, trials + 1):
-            left = None if max_time is None else max_time - (time.monotonic() - began)
-            if left is not None and left <= 0:
-                learner.say(f"tune: max_time is over after {number - 1} of {trials} trials")
-                break
-            asked = study.ask()
-            values = {name: each.suggest(asked, name) for name, each in searched.items()}
-            trial = _trial(learner, values, folder, number)
-            row, state = _train(trial, values, asked, epochs, left, key, higher)
-            study.tell(asked, row[key] if state == "complete" else None, state=_state(optuna, state))
-            result.trials.append({"trial": number, **row})
-            if row[key] == row[key] and (best is None or (row[key] > result.value) == higher and row[key] != result.value):
-                _discard(best)
-                best, result.best, result.value = trial, values, row[key]
-            else:
+        result = TuneResult(key, tuple(searched), study)
+        try:
+            for number in range(1, trials + 1):
+                left = None if max_time is None else max_time - (time.monotonic() - began)
+                if left is not None and left <= 0:
+                    learner.say(f"tune: max_time is over after {number - 1} of {trials} trials")
+                    break
+                asked = study.ask()
+                trial = _Trial({name: each.suggest(asked, name) for name, each in searched.items()}, asked, key, higher)
+                trial.run(learner, folder, number, epochs, left)
+                values, value, state, interrupted = trial.values, trial.value, trial.state, trial.interrupted
+                study.tell(asked, value if state == "complete" else None, state=_state(optuna, state))
+                result.trials.append({"trial": number, **trial.row()})
+                if value == value and (best is None or (value > best.value) == higher and value != best.value):
+                    best, trial, result.best, result.value = trial, best, values, value
+                _discard(trial)  # the worse of the two
+                learner.say(f"trial {number}/{trials}: {_shown(values)}: {key} {_cell(value)}, {state} (best {_cell(result.value)})")
+                if interrupted:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            learner.say(f"tune: interrupted; {'the best of the trials so far is kept' if best else 'nothing is changed'}")
+        finally:  # what was found is kept, whatever ended the search
+            if best is not None and best.learner is not None:
+                _become(learner, best.learner)
+            if trial is not best:
                 _discard(trial)
-            learner.say(f"trial {number}/{trials}: {_shown(values)}: {key} {_cell(row[key])}, {state} (best {_cell(result.value)})")
-            if trial.history.interrupted:
-                learner.say("tune: interrupted; the best of the trials so far is kept")
-                break
-    if best is not None:
-        _become(learner, best)
+    if best is not None and best.learner is not None:
+        _leave_pictures(learner, best.learner)
     learner.say(str(result))
     return result
 
@@ -157,84 +164,112 @@ def _folder(learner: Learner) -> Path:
     raise AssertionError("unreachable")
 
 
-def _trial(learner: Learner, values: Mapping[str, Any], folder: Path, number: int) -> Learner:
-    """A learner of its own with the values: the network as it is now, or a fresh one of another architecture."""
-    trial = copy.copy(learner)
-    mine = {name: value for name, value in values.items() if name in OF_SETTINGS}
-    trial.settings = dataclasses.replace(learner.settings, **mine, verbose=False, report=False)
-    trial.hardware = choose(trial.settings.devices, trial.settings.precision) if "precision" in mine else learner.hardware
-    trial.data = copy.copy(learner.data)
-    if isinstance(trial.settings.batch_size, int):
-        trial.data.batch_size = trial.settings.batch_size
-    if "architecture" in values:
-        with own_randomness(trial.settings.seed):
-            built = build_network(values["architecture"], trial.data, trial.settings.pretrained)
-        trial.module, trial.head, trial.constants, trial.pretrained = built.net, built.head, built.constants, built.pretrained
-        trial.architecture, trial.from_zoo = architecture_name(values["architecture"]), isinstance(values["architecture"], str)
-    else:
-        trial.module = copy.deepcopy(learner.module)
-    if isinstance(trial.settings.class_weight, dict):
-        weights = class_weights(trial.settings.class_weight, trial)
-        trial.settings = dataclasses.replace(trial.settings, class_weight=weights)
-    trial.lr = choose_lr(trial.settings)
-    trial.history = History([] if "architecture" in values else [dict(row) for row in learner.history.rows])
-    trial.best_from = len(trial.history)  # what was trained before is not compared
-    trial.state_file = trial.trainer = None
-    trial.run_folder = RunFolder(folder, f"trial-{number:02}", trial.arguments())
-    trial.log_rows = learner.log_rows.beside(trial.run_folder, folder.name, first=number == 1)
-    make_module(trial)  # a combination that cannot be is answered before it trains
-    return trial
+class _Trial(Callback):
+    """One trial; while it trains, it tells Optuna each epoch's value, and ends where it is worse than the median.
 
+    Args:
+        values: setting -> value.
+        asked: Optuna's trial.
+        key: key of the history by which trials are compared.
+        higher: its direction.
+    """
 
-class _Report(Callback):
-    """Tells Optuna each epoch's value, and ends a trial that is worse than the median."""
+    def __init__(self, values: dict[str, Any], asked: Any, key: str, higher: bool) -> None:
+        self.values, self.asked, self.key, self.higher = values, asked, key, higher
+        self.learner: Learner | None = None
+        self.first, self.seconds, self.pruned, self.failed = 0, 0.0, False, False
 
-    def __init__(self, asked: Any, key: str, first: int) -> None:
-        self.asked, self.key, self.first, self.pruned = asked, key, first, False
+    def run(self, learner: Learner, folder: Path, number: int, epochs: int, left: float | None) -> None:
+        """Train; a loss that is not finite, and memory that does not suffice, end this trial alone."""
+        began, schedule = time.perf_counter(), self.values.get("schedule", "constant")
+        try:
+            self.learner = mine = _learner(learner, self.values, folder, number)
+            plan = plan_fit(mine, epochs, None, schedule)
+            self.first = plan.first
+            mine.calls = [*mine.calls, FitCall(verb="fit", arguments={"epochs": epochs, "schedule": plain(schedule)}, before=plan.first)]
+            run_fit(mine, plan, watching=[self], max_time=left)
+        except Exception as error:
+            if not (_fails_trial(error) or _fails_trial(error.__cause__)):
+                raise
+            self.failed = True
+        self.seconds = round(time.perf_counter() - began, 1)
+        if self.interrupted and math.isnan(self.value):  # it has not failed: it was stopped before it had a value
+            raise KeyboardInterrupt
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
+        if self.key not in row:  # an epoch that was not decoded
+            return
         self.asked.report(row[self.key], int(row["epoch"]) - self.first)
         if row["epoch"] < module.plan.last and self.asked.should_prune():
             self.pruned = trainer.should_stop = True
             module.stopped = "worse than the median of the trials"
 
+    @property
+    def found(self) -> History:
+        """The rows of this trial."""
+        return History() if self.learner is None else self.learner.history.since(self.first)
 
-def _train(
-    trial: Learner, values: Mapping[str, Any], asked: Any, epochs: int, left: float | None, key: str, higher: bool
-) -> tuple[dict[str, Any], str]:
-    """Train a trial: its row of the result, and how it ended."""
-    schedule = values.get("schedule", "constant")
-    plan = plan_fit(trial, epochs, None, schedule)
-    trial.calls = [*trial.calls, FitCall(verb="fit", arguments={"epochs": epochs, "schedule": plain(schedule)}, before=plan.first)]
-    report, began, failed = _Report(asked, key, plan.first), time.perf_counter(), False
-    try:
-        run_fit(trial, plan, callbacks=[report], max_time=left)
-    except (NonFiniteLossError, torch.OutOfMemoryError):
-        failed = True
-    found = trial.history.since(plan.first)
-    best = found.best(key, higher_is_better=higher)
-    state = "failed" if failed or best is None else "pruned" if report.pruned else "complete"
-    value = float("nan") if failed or best is None else best[key]
-    row = {**values, key: value, "epochs": len(found), "seconds": round(time.perf_counter() - began, 1), "state": state}
-    return row, state
+    @property
+    def value(self) -> float:
+        """Its best value, NaN where it has none."""
+        best = None if self.failed else self.found.best(self.key, higher_is_better=self.higher)
+        return float("nan") if best is None else best[self.key]
+
+    @property
+    def state(self) -> str:
+        return "failed" if math.isnan(self.value) else "pruned" if self.pruned else "complete"
+
+    @property
+    def interrupted(self) -> bool:
+        return self.learner is not None and self.learner.history.interrupted
+
+    def row(self) -> dict[str, Any]:
+        """What the result says of it."""
+        return {**self.values, self.key: self.value, "epochs": len(self.found), "seconds": self.seconds, "state": self.state}
+
+
+def _learner(learner: Learner, values: Mapping[str, Any], folder: Path, number: int) -> Learner:
+    """A learner of its own with the values: the network as it is now, or a fresh one of another architecture."""
+    trial = with_values(learner, values)
+    trial.settings = dataclasses.replace(trial.settings, verbose=False, report=False)
+    trial.module = copy.deepcopy(trial.module)
+    trial.history = History([] if "architecture" in values else [dict(row) for row in learner.history.rows])
+    trial.best_from = len(trial.history)  # what was trained before is not compared
+    trial.state_file = trial.trainer = None
+    trial.run_folder = RunFolder(folder, f"trial-{number:02}", trial.arguments())
+    trial.log_rows = learner.log_rows.beside(trial.run_folder, folder.name, first=number == 1)
+    return trial
+
+
+def _fails_trial(error: BaseException | None) -> bool:
+    """Whether an error is of the trial's own values; torch has no type of its own for a CPU's memory."""
+    return isinstance(error, (NonFiniteLossError, torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _state(optuna: Any, state: str) -> Any:
     return {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}.get(state, optuna.trial.TrialState.FAIL)
 
 
-def _discard(trial: Learner | None) -> None:
+def _discard(trial: _Trial | None) -> None:
     """A trial that is not the best keeps its history and loses its weights: twenty of them would fill a disk."""
-    if trial is not None and trial.run_folder.made:
-        shutil.rmtree(trial.run_folder.path / "checkpoints", ignore_errors=True)
+    if trial is not None and trial.learner is not None and trial.learner.run_folder.made:
+        shutil.rmtree(trial.learner.run_folder.path / "checkpoints", ignore_errors=True)
 
 
 def _become(learner: Learner, best: Learner) -> None:
+    """The learner is the best trial from here on, and goes on logging to those loggers of its own that stayed out of the trials."""
     settings = dataclasses.replace(best.settings, verbose=learner.settings.verbose, report=learner.settings.report)
+    own = [each for each in learner._loggers if not isinstance(each, str) and not (isinstance(each, Tracker) and each.anew())]
     learner.__dict__.update({**best.__dict__, "settings": settings, "calling": learner.calling})
-    if settings.report:
-        write_report(learner, None)
+    learner.log_rows.add(own)
+
+
+def _leave_pictures(learner: Learner, best: Learner) -> None:
+    """What a fit leaves in its folder; loggers had theirs from the trial."""
+    best.settings, best.log_rows = learner.settings, LogRows((), best.run_folder)
+    if learner.settings.report and best.trainer is not None:
+        after_fit(best, best.trainer)
 
 
 @contextlib.contextmanager

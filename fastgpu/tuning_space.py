@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fastgpu import zoo
+from torch.utils.data import Dataset
+
+from fastgpu.assemble import architecture_name, build_network
 from fastgpu.config import Settings
+from fastgpu.data.split import LoaderSplit
 from fastgpu.errors import ArgumentError, UnknownNameError
 from fastgpu.fitting import plan_fit
-from fastgpu.recipe import check_recipe
+from fastgpu.recipe import check_recipe, choose_lr, class_weights, make_module
+from fastgpu.train.hardware import choose
+from fastgpu.train.preflight import check_batch, check_precision
+from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
+    from fastgpu.data.loaders import Batch
     from fastgpu.learner import Learner
 
-__all__ = ["TUNED", "Choices", "Range", "check_space"]
+__all__ = ["TUNED", "Choices", "Range", "check_space", "with_values"]
 
 OF_SETTINGS = ("accumulate", "augment", "batch_size", "class_weight", "clip", "loss", "lr", "optimizer", "precision", "weight_decay")
 TUNED = ("architecture", *OF_SETTINGS, "schedule")
 """What can be searched: what needs no other data. `schedule` is that of `fit`."""
+
+OF_NUMBERS = ("accumulate", "batch_size", "clip", "lr", "weight_decay")
+"""Settings that may have a range."""
+
+TOGETHER = (("class_weight", "loss"), ("optimizer", "weight_decay"))
+"""Settings of which one may not take what another is: every combination of these is checked, of the others every value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +91,8 @@ def check_space(learner: Learner, space: Any) -> dict[str, Choices | Range]:
 
     Raises:
         UnknownNameError: there is no such setting, or no such name among the choices.
-        ArgumentError: it is none of these forms, or a value is not one that the setting takes.
+        ArgumentError: it is none of these forms, or a value is not one that the setting takes, the data, or the task.
+        ModelError: a network does not take the data, or a loss its output.
     """
     if not isinstance(space, Mapping) or not space:
         raise ArgumentError(f'A space is a dict: setting -> choices or range. {space!r} came. Give for example {{"lr": (1e-4, 1e-1, "log")}}.')
@@ -87,9 +103,51 @@ def check_space(learner: Learner, space: Any) -> dict[str, Choices | Range]:
         if name not in TUNED:
             raise UnknownNameError("setting to tune", name, TUNED)
         found[name] = _form(name, given)
-        for value in found[name].ends:
-            _check_value(learner, name, value)
+    train = learner.data.split("train")
+    if "batch_size" in found and isinstance(train, LoaderSplit) and not isinstance(train.given, Dataset):
+        raise ArgumentError("batch_size is searched where batches are made here. The data came in batches, from a DataLoader. Give its Dataset.")
+    first, few = with_values(learner, {name: each.ends[0] for name, each in found.items()}), train.head(2)
+    for names in (*TOGETHER, *((name,) for name in found if not any(name in pair for pair in TOGETHER))):
+        here = [name for name in names if name in found]
+        for values in itertools.product(*(found[name].ends for name in here)):
+            _check(with_values(first, dict(zip(here, values))), few)
+            if "schedule" in here:
+                plan_fit(learner, 1, None, values[0])
     return found
+
+
+def with_values(learner: Learner, values: Mapping[str, Any]) -> Learner:
+    """A copy of a learner with other settings: it shares the network, or has a fresh one of another architecture.
+
+    Args:
+        learner: stays as it is.
+        values: setting -> value, of those in `TUNED`; a schedule is left to `fit`.
+    """
+    changed = copy.copy(learner)
+    mine = {name: value for name, value in values.items() if name in OF_SETTINGS}
+    changed.settings = dataclasses.replace(learner.settings, **mine)
+    check_recipe(changed.settings, (), ())
+    changed.hardware = choose(changed.settings.devices, changed.settings.precision) if "precision" in mine else learner.hardware
+    changed.data = copy.copy(learner.data)
+    if isinstance(changed.settings.batch_size, int):
+        changed.data.batch_size = changed.settings.batch_size
+    if "architecture" in values:
+        with own_randomness(changed.settings.seed):
+            built = build_network(values["architecture"], changed.data, changed.settings.pretrained)
+        changed.module, changed.head, changed.constants, changed.pretrained = built.net, built.head, built.constants, built.pretrained
+        changed.architecture, changed.from_zoo = architecture_name(values["architecture"]), isinstance(values["architecture"], str)
+    if isinstance(changed.settings.class_weight, dict):
+        changed.settings = dataclasses.replace(changed.settings, class_weight=class_weights(changed.settings.class_weight, changed))
+    changed.lr = choose_lr(changed.settings)
+    return changed
+
+
+def _check(learner: Learner, few: Batch) -> None:
+    """What a fit would answer before it trains."""
+    module = make_module(learner)
+    check_batch(module, few)
+    check_precision(module, few, learner.hardware.precision)
+    module.configure_optimizers()
 
 
 def _form(name: str, given: Any) -> Choices | Range:
@@ -97,20 +155,12 @@ def _form(name: str, given: Any) -> Choices | Range:
         return Choices(tuple(given))
     if isinstance(given, tuple) and len(given) in (2, 3) and all(_number(end) for end in given[:2]) and given[2:] in ((), ("log",)):
         low, high, log = given[0], given[1], bool(given[2:])
+        if name not in OF_NUMBERS:
+            raise ArgumentError(f"A range is for {', '.join(OF_NUMBERS)}. {name!r} has {given!r}. Give a list of choices.")
         if low < high and (low > 0 or not log):
             return Range(low, high, log)
         raise ArgumentError(f"A range begins below its end, and above 0 where it is 'log'. {name!r} has {given!r}. Change the ends.")
     raise ArgumentError(f"{name!r} is searched in a list of choices, (low, high) or (low, high, 'log'). {given!r} came. Give one of these.")
-
-
-def _check_value(learner: Learner, name: str, value: Any) -> None:
-    if name == "schedule":
-        plan_fit(learner, 1, None, value)
-    elif name == "architecture":
-        if isinstance(value, str):
-            zoo.find(value)
-    else:
-        check_recipe(dataclasses.replace(learner.settings, **{name: value}), (), ())
 
 
 def _number(value: Any) -> bool:
