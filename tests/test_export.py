@@ -429,7 +429,7 @@ def test_from_a_shell(learner, out, tmp_path, capsys):
     assert main(["export", saved, "digits", "--out", str(tmp_path / "model.onxx")]) == 2
     assert capsys.readouterr().err == "fastgpu: Unknown suffix of an exported file '.onxx'. Did you mean '.onnx'?\n"
     assert main(["benchmark", saved, "digits", "--formats", "onnx"]) == 0
-    assert capsys.readouterr().out.startswith("format  accuracy")
+    assert capsys.readouterr().out.startswith("format  numbers  accuracy")
 
 
 def test_a_graph_gives_what_predict_gives(learner):

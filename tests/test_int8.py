@@ -191,4 +191,4 @@ def test_every_family_becomes_a_graph_of_whole_numbers(name):
         if layers := [each for each in layers if each in quantizable(net)]:
             prepare(net, inputs=inputs, only=layers)
             found = run(with_whole_weights(model, layers, dynamic=inputs == "dynamic"), feed)[0]
-            assert np.linalg.norm(found - net(*x).detach().numpy()) <= {"float": 1e-4, "dynamic": 0.02}[inputs] * spread
+            assert np.linalg.norm(found - net(*x).detach().numpy()) <= {"float": 1e-3, "dynamic": 0.1}[inputs] * spread
