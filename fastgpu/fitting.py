@@ -160,7 +160,7 @@ def run_fit(
 
 def _asked(learner: Learner, plan: FitPlan, callbacks: Sequence[Any], patience: int | None, max_time: Any) -> dict[str, Any]:
     """What this fit was asked for, for `args.yaml`: where it was asked for more than the learner, that takes the learner's place."""
-    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": patience, "max_time": plain(max_time)}
+    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": plain(patience), "max_time": plain(max_time)}
     rate = {} if plan.lr == learner.lr else {"lr": plan.lr}
     return {**{k: v for k, v in asked.items() if v is not None}, **rate, "callbacks": plain([*learner.callbacks, *callbacks])}
 

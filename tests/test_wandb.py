@@ -108,17 +108,17 @@ def ids(learn):
 
 
 def test_an_equal_callback_in_each_fit_goes_on_in_one_run(make, digits, out):
-    learn = make()
+    learn, quick = make(), {"predictions": 0, "log_model": None}
     for _ in range(2):  # a notebook's cell that is run again
-        learn.fit(1, callbacks=WandB("p"))
+        learn.fit(1, callbacks=WandB("p", **quick))
     learn.fit(1)
     first, second = parts(learn.run_dir)
     assert first.run.run_id == second.run.run_id
     assert [*first.column("epoch"), *second.column("epoch")] == [1, 2]
     loaded = Learner.load(learn.run_dir, digits, out=out, report=False, verbose=False)
-    loaded.fit(1, callbacks=WandB("p", every=5))
+    loaded.fit(1, callbacks=WandB("p", every=5, **quick))
     assert ids(loaded) == [first.run.run_id]
-    learn.fit(1, callbacks=WandB("q"))
+    learn.fit(1, callbacks=WandB("q", **quick))
     assert ids(learn)[2] != first.run.run_id
 
 

@@ -23,7 +23,7 @@ __all__ = ["compare_last_epoch_only", "network_example", "network_in", "refuse_a
 def network_in(module: Any) -> nn.Module:
     """The network in a LightningModule: the Learner's own; else the only part with parameters, or the module itself."""
     if isinstance(module, TaskModule):
-        return module.model.net
+        return module.model.net  # type: ignore[return-value]
     parts = [part for part in module.children() if any(True for _ in part.parameters())]
     return parts[0] if len(parts) == 1 else module
 
