@@ -11,8 +11,10 @@ import warnings
 
 import lightning.pytorch as pl
 import pytest
+import torch
 
 from fastgpu import Learner
+from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.trackers import TRACKERS
 from fastgpu.callbacks.trackers.base import Tracker
 from fastgpu.errors import ArgumentError, MissingPackageError
@@ -299,6 +301,35 @@ def test_settings_that_are_objects_are_named(make):
     learn.fit(1, schedule=my_schedule)
     assert told.facts["schedule"] == {"object": "my_schedule"}
     assert told.facts["architecture"] == "mlp"
+
+
+class Strange:
+    @property
+    def __name__(self):
+        raise RuntimeError("ask me\nnothing")
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+def test_facts_that_cannot_be_had_cost_one_warning(tmp_path):
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+            self.hparams["strange"] = Strange()
+
+        def training_step(self, batch, index):
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = pl.Trainer(
+        max_epochs=1, default_root_dir=tmp_path, accelerator="cpu", logger=False, callbacks=[LogRows([told := Keeps(1)], None)],
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )
+    with pytest.warns(UserWarning, match="The facts about this training are left out of the loggers: ask me nothing"):
+        trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(4, 1)))
+    assert (list(told.facts), told.steps) == (["environment"], [1, 2, 3, 4])
 
 
 class Keeps(Tracker, pl.loggers.logger.Logger):
