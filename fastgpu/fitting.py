@@ -7,6 +7,7 @@ import datetime
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +60,16 @@ def plan_fit(
         ArgumentError: epochs or learning rate are out of range, or the schedule is neither name nor function.
         UnknownNameError: there is no such schedule.
     """
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1:
         raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
-    if lr is not None and not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+    if lr is not None and not (isinstance(lr, Real) and 0 < lr < math.inf):
         raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
     if isinstance(schedule, str):
         SCHEDULES[schedule]
     elif not callable(schedule):
         raise ArgumentError(f"A schedule is a name or a function of progress. {schedule!r} came. Known names: {', '.join(SCHEDULES)}.")
     done, rate = len(learner.history), learner.lr if lr is None else float(lr)
-    return FitPlan(first=done, last=done + epochs, lr=rate, schedule=schedule, lr_shares=shares)
+    return FitPlan(first=done, last=done + int(epochs), lr=rate, schedule=schedule, lr_shares=shares)
 
 
 def _ending_loggers(fit: Callable[..., History]) -> Callable[..., History]:
@@ -117,13 +118,13 @@ def run_fit(
     check_batch(module, few)
     check_precision(module, few, learner.hardware.precision)
     state = _state(learner)
-    module.plan, module.history, module.describe = plan, learner.history, lambda: learner.facts(plan, plan_epoch(module))
+    module.plan, module.history, module.describe = plan, learner.history, lambda: _described(learner, module)
     module.groups = layer_groups(learner.module, learner.head)
     module.schedule = SCHEDULES[plan.schedule] if isinstance(plan.schedule, str) else plan.schedule
     module.frozen = frozen_modules(learner.module)
     module.keep_callback_states = same_fit
     module.epoch_offset = learner.data.epoch_offset = learner.epoch_offset
-    module.best_from = learner.best_from
+    module.step_offset, module.best_from = learner.step_offset, learner.best_from
     checkpoints = Checkpoints(learner.run_folder, carried=_best_so_far(learner, module))
     if not learner.run_folder.made:
         learner.run_folder.settings |= _asked(learner, plan, callbacks, patience, max_time)
@@ -166,9 +167,15 @@ def run_fit(
 
 def _asked(learner: Learner, plan: FitPlan, callbacks: Sequence[Any], patience: int | None, max_time: Any) -> dict[str, Any]:
     """What this fit was asked for, for `args.yaml`: where it was asked for more than the learner, that takes the learner's place."""
-    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": patience, "max_time": plain(max_time)}
+    asked = {"epochs": plan.last - plan.first, "schedule": plain(plan.schedule), "patience": plain(patience), "max_time": plain(max_time)}
     rate = {} if plan.lr == learner.lr else {"lr": plan.lr}
     return {**{k: v for k, v in asked.items() if v is not None}, **rate, "callbacks": plain([*learner.callbacks, *callbacks])}
+
+
+def _described(learner: Learner, module: TaskModule) -> dict[str, Any]:
+    """The facts of a checkpoint while training runs."""
+    learner.steps = module.step_offset + module.trainer.global_step
+    return learner.facts(module.plan, plan_epoch(module))
 
 
 def plan_epoch(module: TaskModule) -> int | None:
@@ -178,7 +185,7 @@ def plan_epoch(module: TaskModule) -> int | None:
 
 def _callbacks(learner: Learner, module: TaskModule, given: Sequence[Any], patience: int | None) -> list[Callback]:
     others, loggers = with_trackers(given, ())
-    learner.log_rows.add(loggers)
+    learner.log_rows.for_this_fit = list(loggers)
     named = [as_callback(c) for c in (*learner.callbacks, *others)]
     if patience:
         named.append(EarlyStopping(patience))
@@ -228,13 +235,14 @@ def _start_anew(learner: Learner, checkpoints: Checkpoints, trainer: Trainer) ->
 
 
 def _state(learner: Learner) -> Path | None:
-    """The checkpoint to go on from; without one the epochs are counted on all the same."""
+    """The checkpoint to go on from; without one epochs and steps are counted on all the same."""
     state = learner.state_file
     if state is not None and not state.is_file():
         learner.say(f"{state} is gone: training goes on from the present weights, with a fresh optimizer")
         state = learner.state_file = None
     if state is None:
         learner.epoch_offset = len(learner.history)
+        learner.step_offset = learner.steps if learner.history.rows else 0
     return state
 
 
@@ -339,6 +347,6 @@ def _compiled(parts: list[nn.Module]) -> Iterator[None]:
 
 
 def _duration(given: Any) -> Any:
-    if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return datetime.timedelta(seconds=given)
+    if isinstance(given, Real) and not isinstance(given, bool):
+        return datetime.timedelta(seconds=float(given))
     return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from torch import nn
 
 from fastgpu import zoo
 from fastgpu.assemble import architecture_name, open_data
+from fastgpu.callbacks.log_rows import with_trackers
+from fastgpu.callbacks.trackers.wandb import WandBLogger
 from fastgpu.compress.restore import load_weights, take_form
 from fastgpu.config import Settings, has_object, several
 from fastgpu.data.module import DataModule
@@ -51,13 +54,15 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "frozen": [name for name, p in learner.module.named_parameters() if not p.requires_grad],
         "settings": learner.settings.plain(),
         "data": learner.data.to_dict(),
-        "loggers": [each for each in several(learner.arguments()["logger"]) if isinstance(each, str)],
+        "loggers": [each.options if isinstance(each, WandBLogger) else each for each in learner._loggers if isinstance(each, (str, WandBLogger))],
         "source": learner._source,
         "data_named": learner.data_named,
         "history": learner.history.rows,
         "plan": saved,
         "weights_epoch": weights_epoch,
         "epoch_offset": learner.epoch_offset,
+        "steps": learner.steps,
+        "step_offset": learner.step_offset,
         "best_from": learner.best_from,
         "run_dir": str(learner.run_dir) if learner.run_dir else None,
     }
@@ -84,7 +89,8 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     state = saved if state_file == file else read(state_file)
     facts = saved.facts
     architecture = changes.pop("architecture", None)
-    callbacks, logger = changes.pop("callbacks", ()), changes.pop("logger", facts.get("loggers", ()))
+    callbacks = changes.pop("callbacks", ())
+    logger = changes.pop("logger") if "logger" in changes else _loggers(facts.get("loggers", ()), several(callbacks))
     settings, missing = _settings(facts["settings"], changes)
     learner = kind.__new__(kind)
     module = _data(facts["data"], data, settings)
@@ -98,6 +104,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.history = History(state.facts["history"])
     learner.state_file = state_file if state.training is not None else None
     learner.epoch_offset = state.facts["epoch_offset"]
+    learner.steps, learner.step_offset = state.facts.get("steps", 0), state.facts.get("step_offset", 0)
     learner.best_from = state.facts.get("best_from", 0)
     learner.weights_epoch = facts["weights_epoch"]
     learner.remember_weights()
@@ -127,6 +134,7 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
     _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
     learner.history = History(saved.facts["history"])
     learner.state_file, learner.epoch_offset = file, saved.facts["epoch_offset"]
+    learner.steps, learner.step_offset = saved.facts.get("steps", 0), saved.facts.get("step_offset", 0)
     learner.best_from = saved.facts.get("best_from", 0)
     learner.weights_epoch = saved.facts["weights_epoch"]
     learner.run_folder.go_on_in(file.parent.parent)
@@ -172,6 +180,17 @@ def _settings(saved: dict[str, Any], changes: dict[str, Any]) -> tuple[Settings,
     # Without these a loss cannot be computed; a tokenizer is saved with the input, a strategy has a good default.
     missing = {name: what for name, what in objects.items() if name in ("loss", "metrics", "optimizer", "class_weight")}
     return Settings(**values), missing
+
+
+def _loggers(saved: Sequence[Any], callbacks: Sequence[Any]) -> list[Any]:
+    """Loggers as they were; one of W&B's, of which the settings are saved, gives way to such a one among the callbacks."""
+    made = [WandBLogger(**each) if isinstance(each, dict) else each for each in saved]
+    given = [_kind(each) for each in with_trackers(callbacks, ())[1]]
+    return [each for each in made if _kind(each) not in given]
+
+
+def _kind(logger: Any) -> Any:
+    return "wandb" if isinstance(logger, WandBLogger) else logger
 
 
 def _data(saved: dict[str, Any], data: Any, settings: Settings) -> DataModule:

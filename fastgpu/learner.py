@@ -180,6 +180,7 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         self.trainer: Trainer | None = None
         self.state_file: Path | None = None  # the checkpoint that the next fit goes on from
         self.epoch_offset = 0  # epochs of the history that the state's own counter does not know of
+        self.steps = self.step_offset = 0  # optimizer steps done, and those of them that it does not know of
         self.best_from = 0  # epochs of the history before the network took its present form
         self.weights_epoch: int | None = None  # the epoch whose weights the network holds
         self._remembered: dict[str, Tensor] | None = None

@@ -8,11 +8,13 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+import yaml
 from comparing import same_weights
 from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 
 from fastgpu import Learner
+from fastgpu.callbacks import EarlyStopping
 from fastgpu.errors import ArgumentError, NonFiniteLossError
 from fastgpu.train.checkpoint import read
 from fastgpu.train.schedules import SCHEDULES
@@ -312,3 +314,17 @@ def test_a_callback_that_renames_parameters_meanwhile(make):
     again = Learner.load(learn.run_dir)
     assert same_weights(learn, again)
     learn.fit(1)
+
+
+def test_numbers_of_numpy_are_numbers(make, digits, out):
+    weights = np.linspace(1, 2, 10)
+    learn = make(class_weight=list(weights), patience=np.int64(3), lr=np.float32(0.01), callbacks=EarlyStopping(np.int32(2)), logger="csv")
+    learn.fit(np.int64(2), max_time=np.float64(60), patience=np.int64(3), lr=np.float32(0.01))
+    learn.fit(1, max_time=np.float32(60))
+    args = yaml.safe_load((learn.run_dir / "args.yaml").read_text())
+    assert (args["class_weight"], args["patience"], args["max_time"], args["epochs"]) == (weights.tolist(), 3, 60.0, 2)
+    loaded = Learner.load(learn.save(out / "kept"), digits, verbose=False)
+    assert loaded.settings.class_weight == weights.tolist()
+    assert make(class_weight=weights).arguments()["class_weight"] == weights.tolist()
+    with pytest.raises(ArgumentError, match="patience is a whole number of epochs, at least 1. np.float64.2.5. came"):
+        learn.fit(1, patience=np.float64(2.5))

@@ -11,8 +11,10 @@ import warnings
 
 import lightning.pytorch as pl
 import pytest
+import torch
 
 from fastgpu import Learner
+from fastgpu.callbacks.log_rows import LogRows
 from fastgpu.callbacks.trackers import TRACKERS
 from fastgpu.callbacks.trackers.base import Tracker
 from fastgpu.errors import ArgumentError, MissingPackageError
@@ -72,6 +74,73 @@ def test_several_at_once_have_the_same_rows(make):
     assert others >= {f"pictures/{name}" for name in pictures}
 
 
+def csv_steps(learn):
+    with (learn.run_dir / "csv" / "metrics.csv").open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def test_a_tracker_named_for_one_fit_lives_for_that_fit(make):
+    learn = make()
+    learn.fit(1)
+    learn.fit(1, callbacks="csv")
+    assert csv_steps(learn) == [50]
+    learn.fit(1)
+    assert learn.log_rows.loggers == []
+    learn.fit(1, callbacks="csv")  # the same files go on
+    assert csv_steps(learn) == [50, 100]
+
+
+def test_a_tracker_named_for_the_learner_and_for_a_fit_is_one(make):
+    learn = make(logger="csv")
+    learn.fit(1, callbacks="csv")
+    assert csv_steps(learn) == [25]
+
+
+def test_steps_go_on_where_the_optimizer_begins_anew(make, digits, out):
+    pytest.importorskip("torch_pruning")
+    learn = make(logger=["csv", steps := Keeps(10)])
+    learn.fit(1)
+    learn.prune(0.3, epochs=1)
+    learn.fit(1)
+    assert csv_steps(learn) == [25, 50, 75]
+    assert steps.steps == [16, 25, 41, 50, 66, 75]  # at the ends of chunks
+    loaded = Learner.load(learn.save(out / "kept"), digits, out=out, report=False, verbose=False)
+    loaded.fit(1)
+    assert csv_steps(loaded) == [100]
+    # A pruned run has no optimizer's state to go on from, but its steps.
+    learn.prune(0.3, epochs=1)
+    loaded = Learner.load(learn.run_dir, digits, out=out, report=False, verbose=False)
+    loaded.fit(1)
+    assert csv_steps(loaded) == [125]
+
+
+def test_steps_go_on_in_a_fit_that_is_resumed_after_pruning(make):
+    pytest.importorskip("torch_pruning")
+
+    class Fails(pl.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if module.epoch == 2:
+                raise RuntimeError("stop")
+
+    learn = make(logger="csv")
+    learn.prune(0.3, epochs=1)
+    with pytest.raises(RuntimeError, match="stop"):
+        learn.fit(2, callbacks=Fails())
+    again = make(logger="csv", architecture=learn.module)
+    again.architecture = "mlp"  # the pruned network under its own name
+    again.fit(2, resume=learn.run_dir)
+    assert csv_steps(again)[-1] == 75
+
+
+def test_each_tracker_has_its_own_interval(make):
+    learn = make(logger=[often := Keeps(5), seldom := Keeps(20)])
+    learn.fit(2)
+    assert often.steps == [16, 25, 41, 50]  # at the ends of chunks
+    assert seldom.steps == [25, 41]
+    learn.fit(1)
+    assert seldom.steps == [25, 41, 66]
+
+
 # MLflow takes seconds to make its tables.
 
 
@@ -112,6 +181,21 @@ def test_an_mlflow_run_goes_on_after_resume_and_tells_of_a_failure(make):
     client, run = mlflow(learn.run_dir)
     assert run.info.status == "FINISHED"
     assert [m.value for m in client.get_metric_history(run.info.run_id, "epoch")] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_own_store")
+def test_an_mlflow_run_goes_on_with_other_data(make, digits, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    learn = make(logger="mlflow")
+    learn.fit(1)
+    (x, y), held_out = digits
+    loaded = Learner.load(learn.run_dir, ((x[:100], y[:100]), held_out), report=False, verbose=False)
+    loaded.fit(1)
+    [tracker] = loaded.log_rows.loggers
+    run = tracker.experiment.get_run(tracker.run_id)
+    assert [m.value for m in tracker.experiment.get_metric_history(tracker.run_id, "epoch")] == [1, 2]
+    assert run.data.params["data_facts/sizes/train"] == "200"
 
 
 @pytest.mark.slow
@@ -200,22 +284,71 @@ def test_a_package_that_is_missing_is_named(make, monkeypatch):
         make(logger="mlflow").fit(1)
 
 
+def test_a_package_that_is_missing_is_named_in_each_fit(make, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    learn = make(logger="mlflow")
+    for _ in range(2):
+        with pytest.raises(MissingPackageError, match="The logger 'mlflow' needs the package mlflow"):
+            learn.fit(1)
+    assert not learn.history.rows
+
+
 def test_settings_that_are_objects_are_named(make):
     def my_schedule(progress):
         return 1.0
 
-    learn = make(logger="csv")
-    learn.log_rows.add([told := Facts()])
+    learn = make(logger=["csv", told := Keeps()])
     learn.fit(1, schedule=my_schedule)
     assert told.facts["schedule"] == {"object": "my_schedule"}
     assert told.facts["architecture"] == "mlp"
 
 
-class Facts(Tracker, pl.loggers.logger.DummyLogger):
-    """Keeps the facts that it got."""
+class Strange:
+    @property
+    def __name__(self):
+        raise RuntimeError("ask me\nnothing")
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+def test_facts_that_cannot_be_had_cost_one_warning(tmp_path):
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+            self.hparams["strange"] = Strange()
+
+        def training_step(self, batch, index):
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = pl.Trainer(
+        max_epochs=1, default_root_dir=tmp_path, accelerator="cpu", logger=False, callbacks=[LogRows([told := Keeps(1)], None)],
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )
+    with pytest.warns(UserWarning, match="The facts about this training are left out of the loggers: ask me nothing"):
+        trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(4, 1)))
+    assert (list(told.facts), told.steps) == (["environment"], [1, 2, 3, 4])
+
+
+class Keeps(Tracker, pl.loggers.logger.Logger):
+    """Keeps the facts that it got, and the steps at which it got values."""
+
+    name, version = "keeps", ""
+
+    def __init__(self, every=50):
+        super().__init__()
+        self.every, self.steps = every, []
 
     def begin(self, folder, facts):
         self.facts = facts
+
+    def log_step(self, row, step):
+        assert row["grad_norm"] > 0
+        self.steps.append(step)
+
+    def log_hyperparams(self, *args, **kwargs): ...
 
     def log_metrics(self, *args, **kwargs): ...
 

@@ -102,6 +102,62 @@ def test_one_callback_for_two_learners_gives_two_runs(make):
     assert parts(one.run_dir)[0].run.run_id != parts(two.run_dir)[0].run.run_id
 
 
+def ids(learn):
+    """The run of each part in a run folder."""
+    return [part.run.run_id for part in parts(learn.run_dir)]
+
+
+def test_an_equal_callback_in_each_fit_goes_on_in_one_run(make, digits, out):
+    learn, quick = make(), {"predictions": 0, "log_model": None}
+    for _ in range(2):  # a notebook's cell that is run again
+        learn.fit(1, callbacks=WandB("p", **quick))
+    learn.fit(1)
+    first, second = parts(learn.run_dir)
+    assert first.run.run_id == second.run.run_id
+    assert [*first.column("epoch"), *second.column("epoch")] == [1, 2]
+    loaded = Learner.load(learn.run_dir, digits, out=out, report=False, verbose=False)
+    loaded.fit(1, callbacks=WandB("p", every=5, **quick))
+    assert ids(loaded) == [first.run.run_id]
+    learn.fit(1, callbacks=WandB("q", **quick))
+    assert ids(learn)[2] != first.run.run_id
+
+
+def test_callbacks_come_back_after_load(make, digits, out):
+    quick = {"predictions": 0, "log_model": None}
+    learn = make(callbacks=[WandB("p", every=10, tags=("a", "b"), **quick), WandB("q", **quick)])
+    learn.fit(1)
+    assert len(set(ids(learn))) == 2
+    loaded = Learner.load(learn.run_dir, digits, out=out, report=False, verbose=False)
+    loaded.fit(1)
+    first, _ = found = sorted(parts(loaded.run_dir), key=lambda part: part.run.project)
+    assert [(part.run.project, part.column("epoch")) for part in found] == [("p", [2]), ("q", [2])]
+    assert (list(first.run.tags), len([row for row in first.rows if "step/loss" in row])) == (["a", "b"], 2)
+    assert [logger.version for logger in loaded.log_rows.loggers] == [logger.version for logger in learn.log_rows.loggers]
+
+
+def test_callbacks_that_are_given_again_at_load_go_on_in_their_runs(make, digits, out):
+    def callbacks():
+        return [WandB("q", name=name, predictions=0, log_model=None) for name in ("first", "second")]
+
+    learn = make(callbacks=callbacks())
+    learn.fit(1)
+    loaded = Learner.load(learn.run_dir, digits, callbacks=callbacks(), out=out, report=False, verbose=False)
+    loaded.fit(1)
+    runs = [{part.run.display_name: part.run.run_id for part in parts(each.run_dir)} for each in (learn, loaded)]
+    assert runs[0] == runs[1]
+    assert len(set(runs[0].values())) == 2
+
+
+def test_a_callback_given_at_load_takes_the_place_of_the_name(make, digits, out):
+    learn = make(logger=["csv", "wandb"])
+    learn.fit(1)
+    loaded = Learner.load(learn.run_dir, digits, callbacks=[WandB(every=5)], out=out, report=False, verbose=False)
+    loaded.fit(1)
+    assert ids(loaded) == ids(learn)
+    assert [row["step"] for row in parts(loaded.run_dir)[0].rows if "step/loss" in row] == [41, 50]
+    assert (loaded.run_dir / "csv" / "metrics.csv").is_file()
+
+
 def logged_fit(learn):
     """A fit's part of the run, and the row that its end logged: charts, tables, pictures."""
     learn.fit(2)
@@ -287,6 +343,34 @@ def test_a_trainer_of_ones_own(tmp_path, digits):
     assert [each.run.run_id for each in parts(tmp_path)] == [part.run.run_id] * 2
 
 
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.parametrize("kind", ["plan", "lazy"])
+def test_modules_of_ones_own_of_any_kind(tmp_path, kind):
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.LazyLinear(1) if kind == "lazy" else torch.nn.Linear(1, 1)
+            self.plan = self.best_from = self.steps = "my plan"
+
+        def training_step(self, batch, index):
+            loss = (self.layer(batch) - 2 * batch).square().mean()
+            self.log("mine", loss)
+            return loss
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = pl.Trainer(
+        max_epochs=1, default_root_dir=tmp_path, accelerator="cpu", logger=False, callbacks=[WandB()], log_every_n_steps=2,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )
+    trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(16, 1), batch_size=4))
+    [part] = parts(tmp_path)
+    assert len(part.column("mine")) == 2
+    assert part.config["environment"]["packages"]["wandb"] == wandb.__version__
+    assert ("parameters" in part.config) == (kind == "plan")
+
+
 def test_a_run_that_the_user_opened_is_used_and_left_open(make, tmp_path):
     with wandb.init(project="mine", dir=tmp_path, mode="offline", settings=wandb.Settings(silent=True)) as run:
         learn = make(logger="wandb")
@@ -312,6 +396,20 @@ def test_no_server_and_a_wrong_key_leave_the_run_on_the_disk(make, monkeypatch, 
         said = capsys.readouterr().out
         assert "wandb: the server cannot be used: " in said
         assert "wandb: the run stays on the disk; to upload it:" in said
+    wandb.teardown()
+
+
+def test_trials_wait_once_for_a_server_that_does_not_answer(make, monkeypatch, capsys):
+    pytest.importorskip("optuna")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    wandb.teardown()
+    learn = make(logger="wandb")
+    learn.tune({"lr": [0.01]}, trials=2, epochs=1)
+    assert capsys.readouterr().out.count("the server cannot be used") == 1
+    learn.fit(1)
+    assert "the server cannot be used" not in capsys.readouterr().out
     wandb.teardown()
 
 

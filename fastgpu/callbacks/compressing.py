@@ -15,14 +15,15 @@ from fastgpu.compress.measure import evaluating
 from fastgpu.compress.structure import Example
 from fastgpu.errors import ArgumentError
 from fastgpu.nn.adapters.base import Adapter
+from fastgpu.train.module import TaskModule
 
 __all__ = ["compare_last_epoch_only", "network_example", "network_in", "refuse_after_averaging", "share_done"]
 
 
 def network_in(module: Any) -> nn.Module:
     """The network in a LightningModule: the Learner's own; else the only part with parameters, or the module itself."""
-    if hasattr(module, "plan") and hasattr(module, "model"):
-        return module.model.net
+    if isinstance(module, TaskModule):
+        return module.model.net  # type: ignore[return-value]
     parts = [part for part in module.children() if any(True for _ in part.parameters())]
     return parts[0] if len(parts) == 1 else module
 
@@ -52,8 +53,9 @@ def share_done(trainer: Trainer, module: Any, batch: int = 0) -> float:
     Args:
         batch: number of the batch in its epoch.
     """
-    plan = getattr(module, "plan", None)
-    first, last, epoch = (plan.first, plan.last, module.epoch) if plan else (0, trainer.max_epochs, trainer.current_epoch)
+    first, last, epoch = 0, trainer.max_epochs, trainer.current_epoch
+    if isinstance(module, TaskModule):
+        first, last, epoch = module.plan.first, module.plan.last, module.epoch
     of = trainer.num_training_batches
     if last is not None and last > first:
         within = batch / of if math.isfinite(of) and of else 0.0
@@ -63,7 +65,7 @@ def share_done(trainer: Trainer, module: Any, batch: int = 0) -> float:
 
 def compare_last_epoch_only(module: Any) -> None:
     """Let the Learner keep the weights of the fit's last epoch: those of earlier ones are of another network."""
-    if hasattr(module, "best_from"):
+    if isinstance(module, TaskModule):
         module.best_from = module.plan.last - 1
 
 

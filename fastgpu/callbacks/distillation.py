@@ -15,6 +15,7 @@ from fastgpu.callbacks.compressing import network_in
 from fastgpu.compress.distill import distillation_loss
 from fastgpu.compress.quantize import finalize
 from fastgpu.errors import ArgumentError
+from fastgpu.train.module import TaskModule
 
 __all__ = ["Distillation"]
 
@@ -75,7 +76,7 @@ class Distillation(Callback):
         else:
             teacher = _without_compiled(copy.deepcopy(teacher))  # the teacher's owner keeps it as it is
         teacher = teacher.to(pl_module.device).eval().requires_grad_(False)
-        if hasattr(pl_module, "extra_losses"):
+        if isinstance(pl_module, TaskModule):
             self._join(pl_module, net, teacher)
         elif pl_module.automatic_optimization and net is not pl_module:
             self._wrap(pl_module, net, teacher)

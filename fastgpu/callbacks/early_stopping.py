@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
@@ -25,9 +26,9 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 5, *, monitor: str | None = None, higher_is_better: bool | None = None) -> None:
-        if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
+        if not isinstance(patience, Integral) or isinstance(patience, bool) or patience < 1:
             raise ArgumentError(f"patience is a whole number of epochs, at least 1. {patience!r} came. Give for example patience=5.")
-        self.patience, self.monitor, self.higher_is_better = patience, monitor, higher_is_better
+        self.patience, self.monitor, self.higher_is_better = int(patience), monitor, higher_is_better
 
     def check(self, module: Any, validated: bool) -> None:
         """Say before training if what is monitored will not be there.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
 
-from fastgpu.callbacks.run_folder import RunFolder
+from fastgpu.callbacks.run_folder import RunFolder, environment
 from fastgpu.callbacks.step_values import StepValues
 from fastgpu.callbacks.trackers.base import INTERRUPTED, TRACKERS, Tracker
 from fastgpu.callbacks.trackers.facts import facts_of
@@ -32,7 +33,7 @@ def with_trackers(callbacks: Sequence[Any], loggers: Sequence[Any]) -> tuple[tup
         if isinstance(each, type) and issubclass(each, LogRows):
             each = each()  # type: ignore[call-arg]
         if isinstance(each, LogRows):
-            found += each.loggers
+            found += each.given
         elif isinstance(each, str) and each in TRACKERS:
             found.append(each)
         else:
@@ -44,21 +45,28 @@ class LogRows(Callback):
     """Sends each epoch's row to the loggers, at the count of optimizer steps over all fits; to a `Tracker` the rest too.
 
     Args:
-        loggers: names of trackers, or Lightning loggers. Names become loggers once there is a run folder; they are
+        loggers: names of trackers, or Lightning loggers, for every fit. Names become loggers once there is a run folder; they are
             kept over all fits, since a second logger would begin its files anew.
         run_folder: the callback that makes the run folder; None in a Trainer of the user's own, where the module logs its
             metrics itself and a run ends with the Trainer's.
 
     Attributes:
-        loggers: the loggers that work; there are none before the first fit, and none but in the first process.
+        given: the names and loggers for every fit.
+        for_this_fit: those of one fit alone.
+        loggers: the loggers of the last fit that work; there are none before the first fit, and none but in the first process.
     """
 
     def __init__(self, loggers: Sequence[Any], run_folder: RunFolder | None) -> None:
-        self._given, self._run_folder = list(loggers), run_folder
+        self.given, self._run_folder = list(loggers), run_folder
+        self.for_this_fit: list[Any] = []
         self.loggers: list[Any] = []
-        self._made = False
+        self._made: dict[str, Any] = {}  # name -> its logger, None for one that could not begin
+        self._failed: list[Any] = []
+        self._trackers: dict[str, Tracker] = {}  # those of the fit, by what their states are kept under
+        self._states: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
         self._folder, self._group, self._first = Path(), "", True
-        self._steps: StepValues | None = None  # where a tracker takes them
+        self._steps: dict[int, StepValues] = {}  # by the steps from one reading to the next
 
     # A fit, from its beginning to its end
 
@@ -68,29 +76,42 @@ class LogRows(Callback):
         if not trainer.is_global_zero:
             self.loggers = []
             return
-        self._folder = Path(trainer.default_root_dir) if self._run_folder is None else self._run_folder.path
-        if not self._made:
-            self._made = True
-            self.loggers += self._make()
+        folder = Path(trainer.default_root_dir) if self._run_folder is None else self._run_folder.path
+        if folder != self._folder:  # another training than that of the last fit
+            self._folder, self._states = folder, {}
+        found: list[Any] = []
+        for each in (*self.given, *self.for_this_fit):
+            logger = self._named(each) if isinstance(each, str) else each
+            if logger is not None and logger not in found:
+                found.append(logger)
+        self._trackers = {}
+        for each in found:
+            if isinstance(each, Tracker):
+                self._take(each)
+        self.loggers = [each for each in found if each not in self._failed]
+        self._go_on(self._states)
         trainer.loggers = [*(each for each in trainer.loggers if each not in self.loggers), *self.loggers]
 
-    def _make(self) -> Iterator[Any]:
-        settings = {} if self._run_folder is None else self._run_folder.settings
-        for each in self._given:
+    def _named(self, name: str) -> Any:
+        if name not in self._made:
+            settings = {} if self._run_folder is None else self._run_folder.settings
             try:
-                logger = TRACKERS[each](self._folder, settings) if isinstance(each, str) else each
-                if self._group and isinstance(logger, Tracker):
-                    logger.group, logger.announces = self._group, self._first
-                yield logger
+                self._made[name] = TRACKERS[name](self._folder, settings)
             except FastGPUError:  # a package that is missing
                 raise
             except Exception as error:  # a folder that cannot be written, a database, a server
-                warnings.warn(f"The logger {each!r} could not begin and is left out: {_line(error)}", stacklevel=2)
+                self._made[name] = None
+                warnings.warn(f"The logger {name!r} could not begin and is left out: {_line(error)}", stacklevel=2)
+        return self._made[name]
 
-    def add(self, loggers: Sequence[Any]) -> None:
-        """Take in loggers that came with a fit."""
-        there = self.loggers if self._made else self._given
-        there += [each for each in loggers if each not in there]
+    def _take(self, tracker: Tracker) -> None:
+        """Give a tracker its place: its state is kept by class and project, and by its number where several have the same."""
+        key = f"{type(tracker).__name__} {tracker.project}".rstrip()
+        keys = itertools.chain([key], (f"{key} {number}" for number in itertools.count(2)))
+        self._trackers[next(each for each in keys if each not in self._trackers)] = tracker
+        tracker.shared = self._shared
+        if self._group:
+            tracker.group, tracker.announces = self._group, self._first
 
     def beside(self, run_folder: RunFolder, group: str, *, first: bool) -> LogRows:
         """The same for one of several trainings: names and trackers begin anew; loggers of the user's own, which cannot, stay out.
@@ -100,17 +121,27 @@ class LogRows(Callback):
             group: name of the trainings together.
             first: whether it is the first of them, which says where they are.
         """
-        given = [each.anew() if isinstance(each, Tracker) else each for each in self._given]
+        given = [each.anew() if isinstance(each, Tracker) else each for each in self.given]
         rows = LogRows([each for each in given if each is not None and isinstance(each, (str, Tracker))], run_folder)
-        rows._group, rows._first = group, first
+        rows._group, rows._first, rows._shared = group, first, self._shared
         return rows
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        every = [each.every for each in self.loggers if isinstance(each, Tracker)]
-        self._steps = StepValues(min(every), done=trainer.global_step) if every else None
+        every = {each.every for each in self.loggers if isinstance(each, Tracker)}
+        self._steps = {each: StepValues(each, step=partial(self._step, trainer, pl_module)) for each in every}
         if every:
-            settings = {} if self._run_folder is None else self._run_folder.settings
-            self.tell(trainer, "begin", self._folder, facts_of(trainer, pl_module, settings))
+            self.tell(trainer, "begin", self._folder, self._facts(trainer, pl_module))
+
+    def _facts(self, trainer: Trainer, module: Any) -> Mapping[str, Any]:
+        try:
+            return facts_of(trainer, module, {} if self._run_folder is None else self._run_folder.settings)
+        except Exception as error:  # networks and modules of all kinds come here, and training does not need it
+            warnings.warn(f"The facts about this training are left out of the loggers: {_line(error)}", stacklevel=2)
+            return {"environment": environment()}
+
+    def _step(self, trainer: Trainer, module: Any) -> int:
+        """Optimizer steps done over all fits."""
+        return trainer.global_step + (0 if self._run_folder is None else module.step_offset)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         if self._run_folder is None:
@@ -127,41 +158,44 @@ class LogRows(Callback):
             exit_code: 0, 1 after an error, `INTERRUPTED` after Ctrl-C.
         """
         self.tell(None, "end", exit_code)
+        self.state_dict()
 
     # What comes meanwhile
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if self._steps is not None:
-            self._steps.epoch_start()
+        for steps in self._steps.values():
+            steps.epoch_start()
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
-        if self._steps is not None:
-            self._steps.before_step(trainer, optimizer)
+        for steps in self._steps.values():
+            steps.before_step(trainer, optimizer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        row = None if self._steps is None else self._steps.batch_end(trainer, outputs, batch)
-        if row:
-            self.tell(trainer, "log_step", row, trainer.global_step)
+        for every, steps in self._steps.items():
+            row = steps.batch_end(trainer, outputs, batch)
+            if row:
+                self.tell(trainer, "log_step", row, self._step(trainer, pl_module), every=every)
 
     def on_history_row(self, trainer: Trainer, module: Any, row: dict[str, float]) -> None:
         """Called with each epoch's row."""
-        self.tell(trainer, "log_metrics", row, trainer.global_step)
+        self.tell(trainer, "log_metrics", row, self._step(trainer, module))
         self.tell(trainer, "save")
         key, higher = module.monitor
         best = module.history.best(key, higher_is_better=higher, after=module.best_from)
         if best is not None:
             self.tell(trainer, "log_best", best, key)
 
-    def tell(self, trainer: Trainer | None, what: str, *args: Any) -> None:
+    def tell(self, trainer: Trainer | None, what: str, *args: Any, every: int | None = None) -> None:
         """Call a method of every logger that has it; one that fails is left out from then on.
 
         Args:
             trainer: the Trainer that runs, None between fits.
             what: the method's name.
             *args: its arguments.
+            every: only loggers that take each so many steps; None: all.
         """
         before = list(self.loggers)
-        self.hand(lambda logger: getattr(logger, what, _nothing)(*args))
+        self.hand(lambda logger: getattr(logger, what, _nothing)(*args) if every in (None, getattr(logger, "every", None)) else None)
         if trainer is not None and len(self.loggers) < len(before):
             failed = [each for each in before if each not in self.loggers]
             trainer.loggers = [each for each in trainer.loggers if each not in failed]
@@ -173,6 +207,7 @@ class LogRows(Callback):
                 call(logger)
             except Exception as error:  # a disk that is full, a network that is down: training goes on, the history is whole
                 self.loggers.remove(logger)
+                self._failed.append(logger)
                 with contextlib.suppress(Exception):
                     getattr(logger, "end", _nothing)(1)
                 warnings.warn(f"The logger {type(logger).__name__} failed and is left out from here on: {_line(error)}", stacklevel=2)
@@ -180,20 +215,21 @@ class LogRows(Callback):
     # What a checkpoint keeps
 
     def state_dict(self) -> dict[str, Any]:
-        return {_name(each): state for each in self.loggers if isinstance(each, Tracker) and (state := each.state_dict())}
+        self._states |= {key: state for key, each in self._trackers.items() if each in self.loggers and (state := each.state_dict())}
+        return dict(self._states)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for each in self.loggers:
-            if isinstance(each, Tracker) and _name(each) in state_dict:
-                each.load_state_dict(state_dict[_name(each)])
+        self._states |= state_dict
+        self._go_on(state_dict)
+
+    def _go_on(self, states: Mapping[str, Any]) -> None:
+        for key, each in self._trackers.items():
+            if key in states:
+                each.load_state_dict(states[key])
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _name(logger: Logger | Tracker) -> str:
-    return type(logger).__name__
 
 
 def _nothing(*_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,11 +20,11 @@ class StepValues:
 
     Args:
         every: optimizer steps from one reading to the next, at least 1.
-        done: optimizer steps done when training begins.
+        step: gives the optimizer steps done.
     """
 
-    def __init__(self, every: int, done: int = 0) -> None:
-        self.every, self._read = every, done
+    def __init__(self, every: int, step: Callable[[], int]) -> None:
+        self.every, self._step, self._read = every, step, step()
         self._losses: list[Tensor] = []
         self._norm: Tensor | None = None
         self._items, self._began = 0, time.perf_counter()
@@ -34,7 +35,7 @@ class StepValues:
 
     def before_step(self, trainer: Trainer, optimizer: Any) -> None:
         """Take the gradient norm of the step that is read next, before it is clipped."""
-        if (trainer.global_step + 1) % self.every == 0 and whole_on_each_device(trainer):
+        if (self._step() + 1) % self.every == 0 and whole_on_each_device(trainer):
             grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             self._norm = torch.nn.utils.get_total_norm(grads) / _scale(trainer, optimizer) if grads else None
 
@@ -49,9 +50,10 @@ class StepValues:
         if isinstance(loss, Tensor):
             self._losses.append(loss.detach())
         self._items += _items(batch) * trainer.world_size
-        if trainer.global_step // self.every == self._read // self.every:
+        step = self._step()
+        if step // self.every == self._read // self.every:
             return None
-        self._read = trainer.global_step
+        self._read = step
         return self._values(trainer)
 
     def _values(self, trainer: Trainer) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from fastgpu.callbacks.base import CALLBACKS
@@ -65,10 +66,10 @@ class WandB(LogRows):
             if value is not None and value not in known:
                 raise UnknownNameError(what, value, known)
         for what, value, least in (("predictions", predictions, 0), ("every", every, 1)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise ArgumentError(f"{what} is a whole number, at least {least}. {value!r} came. Give such a number.")
         words = (tags,) if isinstance(tags, str) else tuple(tags)
         options: dict[str, Any] = {"entity": entity, "name": name, "group": group, "tags": words, "mode": mode}
-        logger = WandBLogger(project, **options, log_model=log_model, predictions=predictions, every=every)
-        super().__init__((), None)
+        logger = WandBLogger(project, **options, log_model=log_model, predictions=int(predictions), every=int(every))
+        super().__init__([logger], None)
         self.loggers = [logger]

@@ -104,6 +104,7 @@ class TaskModule(LightningModule):
         self.frozen: list[nn.Module] = []
         self.schedule: Schedule = constant
         self.epoch_offset = 0  # epochs of the history that Lightning's counter does not know of
+        self.step_offset = 0  # optimizer steps that it does not know of
         self.describe: Callable[[], dict[str, Any]] = dict
         self.stopped = ""  # why the fit ends early, in the words of whoever ends it
         self.keep_callback_states = False  # True where a fit that was cut off goes on

@@ -26,11 +26,15 @@ class Tracker:
         every: optimizer steps from one call of `log_step` to the next.
         group: name of several trainings that belong together, such as the trials of a search; None: it stands alone.
         announces: whether it says where its run is; of such trainings only the first does.
+        project: what tells it from others of its class in one learner, where there is such a thing.
+        shared: what the trackers of one learner, and of trainings that belong together, let each other know.
     """
 
     every: int = 50
     group: str | None = None
     announces: bool = True
+    project: str = ""
+    shared: dict[str, Any]
 
     def anew(self) -> Tracker | None:
         """One with the same settings for another training; None where there cannot be one."""

@@ -7,11 +7,13 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from torch.nn.parameter import is_lazy
 
 from fastgpu.callbacks.compressing import network_example, network_in
 from fastgpu.callbacks.run_folder import environment
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.config import plain
+from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
 
 __all__ = ["facts_of", "whole_on_each_device"]
@@ -29,9 +31,11 @@ def facts_of(trainer: Trainer, module: Any, settings: Mapping[str, Any]) -> dict
         settings: what the Learner was called with; empty elsewhere, the module's own hyper-parameters stand then.
     """
     net = network_in(module)
-    facts = {**(settings or plain(dict(module.hparams))), "environment": environment(), "parameters": parameters(net)}
-    facts["trainable_parameters"] = sum(p.numel() for p in net.parameters() if p.requires_grad)
-    if hasattr(module, "plan"):
+    facts = {**(settings or plain(dict(module.hparams))), "environment": environment()}
+    if not any(map(is_lazy, net.parameters())):  # the size of lazy layers comes with the first batch
+        facts["parameters"] = parameters(net)
+        facts["trainable_parameters"] = sum(p.numel() for p in net.parameters() if p.requires_grad)
+    if isinstance(module, TaskModule):
         facts["lr"] = module.plan.lr  # "auto" says nothing beside other runs
         facts["data_facts"] = _data(trainer.datamodule)  # type: ignore[attr-defined]
         if whole_on_each_device(trainer):

@@ -35,7 +35,8 @@ class MLflow(Tracker, MLFlowLogger):
         if self.group:
             client.set_tag(self.run_id, "group", self.group)
         # A parameter is written once; those of a second fit are those of the run.
-        self.log_hyperparams({name: value for name, value in facts.items() if name not in run.data.params and name != "environment"})
+        asked = _flat({name: value for name, value in facts.items() if name != "environment"})
+        self.log_hyperparams({name: value for name, value in asked.items() if name not in run.data.params})
         client.log_dict(self.run_id, dict(facts["environment"]), "env.json")
 
     def log_step(self, row: Mapping[str, float], step: int) -> None:
@@ -68,6 +69,14 @@ class MLflow(Tracker, MLFlowLogger):
         # In another store there is no such run.
         if state["uri"] == self._options["tracking_uri"] and state["id"] != self._begun:
             super().__init__(**self._options, run_id=state["id"])
+
+
+def _flat(facts: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested facts under the names that Lightning gives them in MLflow: `data_facts/sizes/train`."""
+    found: dict[str, Any] = {}
+    for name, value in facts.items():
+        found |= _flat(value, f"{before}{name}/") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return found
 
 
 @TRACKERS.register("mlflow")

@@ -42,10 +42,10 @@ class WandBLogger(Tracker, Logger):
         every: int = 50,
     ) -> None:
         super().__init__()
-        self._options = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.options = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.group = group
         self.every, self.log_model, self.predictions = every, log_model, predictions
-        self._project, self._mode = _project(project), mode
+        self.project, self._mode, self.shared = _project(project), mode, {}
         self._asked = {"entity": entity, "tags": list(tags) or None}
         self._name = name
         self._folder: Path | None = None
@@ -61,7 +61,7 @@ class WandBLogger(Tracker, Logger):
 
     @property
     def name(self) -> str:
-        return self._project
+        return self.project
 
     @property
     def version(self) -> str | None:
@@ -88,7 +88,7 @@ class WandBLogger(Tracker, Logger):
     # What a tracker gets
 
     def anew(self) -> WandBLogger:
-        return WandBLogger(**self._options)
+        return WandBLogger(**self.options)
 
     def begin(self, folder: Path, facts: Mapping[str, Any]) -> None:
         if self._folder not in (None, folder):
@@ -150,13 +150,14 @@ class WandBLogger(Tracker, Logger):
             self._id = opened.id
             return opened
         mode = self._mode or os.environ.get("WANDB_MODE") or "online"
-        if mode in ("online", "shared") and not _has_key(wandb):
-            mode = "offline"  # online it would ask for one
+        if mode in ("online", "shared") and (self.shared.get("wandb_offline") or not _has_key(wandb)):
+            mode = "offline"  # without a key, online would ask for one
         try:
             run = self._init(wandb, mode)
         except (AuthenticationError, CommError) as error:
             self._say(f"the server cannot be used: {str(error).splitlines()[0]}")
-            mode = self._mode = "offline"  # the next fit need not wait for it again
+            mode = "offline"
+            self.shared["wandb_offline"] = True  # neither the next fit nor the next trial need wait for it again
             run = self._init(wandb, mode)
         self._id = run.id
         self._announce(run, mode)
@@ -165,7 +166,7 @@ class WandBLogger(Tracker, Logger):
     def _init(self, wandb: Any, mode: Any) -> Any:
         patience = {} if "WANDB_INIT_TIMEOUT" in os.environ else {"init_timeout": PATIENCE}
         swept = bool(os.environ.get("WANDB_SWEEP_ID"))  # the agent has chosen project and id
-        place = {} if swept else {"project": self._project, "id": self._id, "group": self.group, **self._asked}
+        place = {} if swept else {"project": self.project, "id": self._id, "group": self.group, **self._asked}
         return wandb.init(
             **place,
             name=self._name or (self._folder.name if self._folder else None),
@@ -190,7 +191,7 @@ class WandBLogger(Tracker, Logger):
         if part in self._parts:
             return
         self._parts.append(part)
-        if self.group == self._options["group"]:
+        if self.group == self.options["group"]:
             self._say(f"the run stays on the disk; to upload it: wandb sync --id {name} {' '.join(self._parts)}")
         elif self.announces:  # the first of a search
             every = f"{shlex.quote(str(folder.parents[1]))}/*/wandb/offline-run-*"
