@@ -206,6 +206,10 @@ def _train(
     """Train a trial: its row of the result, and how it ended."""
     schedule = values.get("schedule", "constant")
     plan = plan_fit(trial, epochs, None, schedule)
+    if "architecture" in values:  # a fresh network: what was done to the one before is no part of it
+        trial.calls, trial.unrepeatable = [], ""
+    elif plan.first:
+        trial.unrepeatable = f"tune changed settings after epoch {plan.first}"
     trial.calls = [*trial.calls, FitCall(verb="fit", arguments={"epochs": epochs, "schedule": plain(schedule)}, before=plan.first)]
     report, began, failed = _Report(asked, key, plan.first), time.perf_counter(), False
     try:
@@ -213,6 +217,8 @@ def _train(
     except (NonFiniteLossError, torch.OutOfMemoryError):
         failed = True
     found = trial.history.since(plan.first)
+    if report.pruned or (left is not None and len(found) < epochs):
+        trial.unrepeatable = f"tune cut the fit short after epoch {plan.first + len(found)}"
     best = found.best(key, higher_is_better=higher)
     state = "failed" if failed or best is None else "pruned" if report.pruned else "complete"
     value = float("nan") if failed or best is None else best[key]

@@ -127,8 +127,9 @@ class LoaderSplit(Split):
         given = self.given
         if isinstance(given, Dataset) and not isinstance(given, IterableDataset):
             return self, np.arange(len(self))
-        known = isinstance(given, DataLoader) and type(given).__iter__ is DataLoader.__iter__ and not isinstance(given.dataset, IterableDataset)
-        if not known or given.batch_sampler is None:
+        if not isinstance(given, DataLoader) or type(given).__iter__ is not DataLoader.__iter__:
+            return self, None
+        if isinstance(given.dataset, IterableDataset) or given.batch_sampler is None:
             return self, None
         state = None if given.generator is None else given.generator.get_state()
         batches, count = [], 0
