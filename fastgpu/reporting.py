@@ -184,8 +184,11 @@ def _png(figure: Any) -> bytes:
 def _replace(file: Path, content: bytes) -> None:
     """Written beside and moved into place: a reader, such as an open browser, never sees half of it."""
     partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, file)
+    finally:  # where it could not be moved, nothing is left beside
+        partial.unlink(missing_ok=True)
 
 
 def _type_and_message(error: BaseException) -> str:

@@ -97,6 +97,18 @@ def test_slices_have_the_metrics_of_their_items(trained, digits):
     assert len(seen.per_slice(np.linspace(0, 1, 100))) == 4
 
 
+@pytest.mark.parametrize("by", [["a", None], [1.5, None], [1.5, float("nan")], [None, None]])
+def test_items_without_a_value_are_a_slice_too(by, trained):
+    seen = trained.interpret()
+    slices = seen.per_slice(by * 50)
+    assert slices["count"].sum() == 100
+    missing = np.array([value is None or value != value for value in by * 50])
+    assert slices["loss"].iloc[-1] == pytest.approx(seen.losses[missing].mean())
+    assert pd.isna(slices.index[-1])
+    many = seen.per_slice([None if i % 2 else float(i) for i in range(100)])  # cut into ranges
+    assert many["count"].tolist() == [13, 12, 12, 13, 50]
+
+
 @pytest.mark.parametrize(
     ("kind", "architecture", "task"),
     [("table", "mlp", "regression"), ("text", "text_bag", "multilabel"), ("text", "text_bag", "classification"), ("table", "mlp", "multilabel")],

@@ -360,6 +360,16 @@ def test_report_before_a_fit_after_load_and_without_data(make, run, digits, tmp_
         learn.report(tmp_path / "saved" / "report.html")
 
 
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path):
+    bare = Learner("mlp", "digits", out=tmp_path, verbose=False)
+    bare.data.splits = {}  # as after load: nothing is drawn
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with pytest.raises(RunFolderError, match=r"A report must be written to .*a folder\. It could not be: Is a directory"):
+        bare.report(folder)
+    assert os.listdir(tmp_path) == ["a folder"]
+
+
 @pytest.mark.slow
 def test_each_compression_is_shown(make):
     pytest.importorskip("torch_pruning")
