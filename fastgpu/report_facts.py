@@ -40,6 +40,7 @@ def page_facts(learner: Learner, found: Interpretation | None, pictures: Sequenc
         tables = _tables(found)
         result_charts = _calibration(found)
         confusion = _confusion(found)
+    shell, python, repeat_note = _repeating(learner)
     return Facts(
         title=f"{learner.architecture} on {learner.data.name}",
         subtitle=learner.data.task.describe(),
@@ -53,7 +54,9 @@ def page_facts(learner: Learner, found: Interpretation | None, pictures: Sequenc
         tables=tables,
         compression=[_compression(report.to_dict()) for report in learner.compression_reports],
         facts=_facts(learner),
-        **_repeating(learner),
+        shell=shell,
+        python=python,
+        repeat_note=repeat_note,
     )
 
 
@@ -175,19 +178,19 @@ def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _repeating(learner: Learner) -> dict[str, str]:
-    """Lines that make the same network again, or why there are none."""
+def _repeating(learner: Learner) -> tuple[str, str, str]:
+    """The line for a shell and those of Python that make the same network again, and a note; empty where there are none."""
     arguments, calls = learner.arguments(), learner.calls
     if learner.unrepeatable:
-        return {"repeat_note": f"No lines repeat this run: {learner.unrepeatable}."}
+        return "", "", f"No lines repeat this run: {learner.unrepeatable}."
     if not calls:
-        return {}
+        return "", "", ""
     notes, objects = [], unnamed(arguments, calls)
     if calls[0].before:
         notes.append(f"This learner was loaded with {calls[0].before} epochs, which these lines do not train.")
     if objects:
         notes.append(f"Objects of your own stand by their names: {', '.join(objects)}.")
-    return {"shell": shell_line(arguments, calls), "python": python_lines(arguments, calls), "repeat_note": " ".join(notes)}
+    return shell_line(arguments, calls), python_lines(arguments, calls), " ".join(notes)
 
 
 def _words(key: str) -> str:
