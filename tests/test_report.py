@@ -305,6 +305,7 @@ def test_a_resumed_fit_has_none(make, repeat):
     learn = make()
     learn.fit(resume=cut.run_dir)
     assert len(learn.history) == 3
+    assert learn.calls[0].arguments == {"resume": str(cut.run_dir)}  # a path is text, no object
     assert repeat(learn) == "No lines repeat this run: a fit was resumed after epoch 2."
 
 
