@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -139,6 +140,8 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, os.PathLike):
+        return str(os.fspath(value))
     return {"object": getattr(value, "__name__", type(value).__name__)}
 
 

@@ -137,7 +137,7 @@ def run_fit(
         deterministic=settings.deterministic,
         plugins=[LearnerCheckpointIO(keep=learner.changed_weights())],
     )
-    learner.trainer = trainer
+    learner.trainer, learner.plan = trainer, plan
     adapter: Any = module.model
     form = _form(learner)
     before = None if state else {name: t.detach().clone() for name, t in learner.module.state_dict().items()}
@@ -150,6 +150,8 @@ def run_fit(
         _restore(learner, before, rows)
         raise
     learner.history.interrupted = trainer.interrupted
+    if trainer.interrupted:
+        learner.unrepeatable = "a fit was interrupted"
     if not learner.run_folder.made:
         learner.say("interrupted before the first epoch: nothing is changed")
         return learner.history.since(plan.first)

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from fastgpu.data.columns import PartColumns
-from fastgpu.data.split import ColumnSplit
+from fastgpu.data.split import ColumnSplit, LoaderSplit
 from fastgpu.errors import ArgumentError
 from fastgpu.interpretation import KINDS, Interpretation, SeenItems
 from fastgpu.judging import split_to_judge
 from fastgpu.one_pass import pass_over
 from fastgpu.train.module import TaskModule
 from fastgpu.train.preflight import check_batch
+from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -38,17 +39,20 @@ def interpret(learner: Learner, data: Any = None, most: int | None = None) -> In
     learner.refuse_missing()
     split: Any = split_to_judge(learner, data)
     module = learner.task_module()
-    check_batch(module, split.head(2))
     total, numbers = len(split), None
+    if isinstance(split, LoaderSplit):
+        with own_randomness(0):
+            split, numbers = split.steady(most)
+    check_batch(module, split.head(2))
     if most is not None and isinstance(split, ColumnSplit) and total > most:
-        numbers = torch.linspace(0, total - 1, most, dtype=torch.float64).round().long()
-        y = None if split.y is None else PartColumns(split.y, numbers)
-        split = ColumnSplit(PartColumns(split.x, numbers), y)
+        part = torch.linspace(0, total - 1, most, dtype=torch.float64).round().long()
+        y = None if split.y is None else PartColumns(split.y, part)
+        split, numbers = ColumnSplit(PartColumns(split.x, part), y), part.numpy()
     seen = pass_over(learner, module, split, most)
     predictions, y, losses = seen["predictions"], seen["y"], seen["losses"]
     n = len(y["target"])
-    columns = split.x if isinstance(split, ColumnSplit) else split.items()
-    items = SeenItems(learner.data.input, columns, np.arange(n) if numbers is None else numbers.numpy())
+    columns = split.x if isinstance(split, ColumnSplit) else split.items(seen["marks"] if numbers is None else None)
+    items = SeenItems(learner.data.input, columns, numbers if numbers is not None and numbers.shape == (n,) else np.arange(n))
     name = next((name for name, each in learner.data.splits.items() if data is None and each is learner.data.judged()), "")
     return KINDS[task.name](
         names=task.names,

@@ -139,6 +139,7 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
     learner.weights_epoch = saved.facts["weights_epoch"]
     learner.run_folder.go_on_in(file.parent.parent)
     learner.remember_weights()
+    learner.unrepeatable = f"a fit was resumed after epoch {done}"
     learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}; epochs and schedule are those of that fit")
     return plan
 

@@ -186,6 +186,8 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         self._remembered: dict[str, Tensor] | None = None
         self.compression_reports: list[CompressionReport] = []
         self.calls: list[FitCall] = []  # what trained or changed the network, for the report
+        self.unrepeatable = ""  # why these calls do not make the same network again
+        self.plan: FitPlan | None = None  # of the last fit
         self.calling = self.data_named = False
 
     def _take(self, data: DataModule, built: Built, source: str) -> None:
@@ -269,11 +271,13 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         """
         return run_fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, several(callbacks))
 
+    @recorded
     def freeze(self) -> Learner:
         """Let only the head train; the other layers keep their weights and statistics to the bit."""
         freeze_to_head(self.module, self.head, self.constants)
         return self
 
+    @recorded
     def unfreeze(self) -> Learner:
         """Let all layers train; only what the architecture itself holds still, such as fixed positions, stays."""
         unfreeze(self.module, self.constants)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastgpu.compress.measure import evaluating
 from fastgpu.data.loaders import like
-from fastgpu.data.split import Split
+from fastgpu.data.split import LoaderSplit, Split, item_marks
 from fastgpu.errors import DataError
 from fastgpu.judging import in_order
 from fastgpu.tasks.base import joined
@@ -40,13 +40,16 @@ def pass_over(learner: Learner, module: TaskModule, split: Split, most: int | No
         most: items after which no further batch is asked for; None: all.
 
     Returns:
-        `"predictions"` and `"y"`, name -> tensor or list; `"losses"` `(n,)`, None where the network computes one for a batch.
+        `"predictions"` and `"y"`, name -> tensor or list; `"losses"` `(n,)`, None where the network computes one for a batch;
+        `"marks"` `(n,)`, by which items of a loader of the user's own are told, else None.
     """
     loader = split.loader(learner.data.batch_size, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1)
-    parts, count = [], 0
+    parts, marks, count = [], [], 0
     with _on_device(learner, module) as weight:
         for batch in loader:
             parts.append(_looked_at(module, batch, weight))
+            if isinstance(split, LoaderSplit):
+                marks.append(item_marks(batch["x"]))
             count += batch["n"]
             if most is not None and count >= most:
                 break
@@ -55,7 +58,7 @@ def pass_over(learner: Learner, module: TaskModule, split: Split, most: int | No
     whole: dict[str, Any] = {key: in_order(split, joined([part[key] for part in parts])) for key in ("predictions", "y")}
     losses = [part["losses"] for part in parts]
     whole["losses"] = None if losses[0] is None else in_order(split, joined([{"loss": each} for each in losses]))["loss"]
-    return whole
+    return whole | {"marks": torch.cat(marks) if marks else None}
 
 
 def _looked_at(module: TaskModule, batch: Any, weight: Tensor) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastgpu.interpretation import Interpretation
     from fastgpu.learner import Learner
 
-__all__ = ["facts_of"]
+__all__ = ["page_facts"]
 
 MOST_CLASSES = 20
 """Classes up to which the page draws the confusion matrix itself."""
@@ -28,19 +28,19 @@ MOST_ROWS = 30
 MOST_LAYERS = 16
 
 
-def facts_of(learner: Learner, found: Interpretation | None, pictures: Sequence[Picture]) -> Facts:
+def page_facts(learner: Learner, found: Interpretation | None, pictures: Sequence[Picture]) -> Facts:
     """All that the page shows.
 
     Args:
         found: the interpretation of held-out items, None where there is none.
         pictures: what was drawn.
     """
-    arguments, calls = learner.arguments(), learner.calls
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class without items
         tables = _tables(found)
         result_charts = _calibration(found)
         confusion = _confusion(found)
+    shell, python, repeat_note = _repeating(learner)
     return Facts(
         title=f"{learner.architecture} on {learner.data.name}",
         subtitle=learner.data.task.describe(),
@@ -54,9 +54,9 @@ def facts_of(learner: Learner, found: Interpretation | None, pictures: Sequence[
         tables=tables,
         compression=[_compression(report.to_dict()) for report in learner.compression_reports],
         facts=_facts(learner),
-        shell=shell_line(arguments, calls),
-        python=python_lines(arguments, calls) if calls else "",
-        repeat_note=_repeat_note(learner, unnamed(arguments, calls)),
+        shell=shell,
+        python=python,
+        repeat_note=repeat_note,
     )
 
 
@@ -162,7 +162,7 @@ def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
             ("loss", _said(loss)),
             ("metrics", ", ".join(module.val_metrics) or "none"),
             ("optimizer", _said(optimizer)),
-            ("learning rate", f"{learner.lr:g}"),
+            ("learning rate", f"{learner.lr if learner.plan is None else learner.plan.lr:g}"),
             ("batch size", str(data.batch_size)),
             ("precision", str(learner.hardware.precision)),
             ("seed", str(learner.settings.seed)),
@@ -178,13 +178,19 @@ def _facts(learner: Learner) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _repeat_note(learner: Learner, objects: list[str]) -> str:
-    notes = []
-    if learner.calls and learner.calls[0].before:
-        notes.append(f"This learner was loaded with {learner.calls[0].before} epochs, which these lines do not train.")
+def _repeating(learner: Learner) -> tuple[str, str, str]:
+    """The line for a shell and those of Python that make the same network again, and a note; empty where there are none."""
+    arguments, calls = learner.arguments(), learner.calls
+    if learner.unrepeatable:
+        return "", "", f"No lines repeat this run: {learner.unrepeatable}."
+    if not calls:
+        return "", "", ""
+    notes, objects = [], unnamed(arguments, calls)
+    if calls[0].before:
+        notes.append(f"This learner was loaded with {calls[0].before} epochs, which these lines do not train.")
     if objects:
         notes.append(f"Objects of your own stand by their names: {', '.join(objects)}.")
-    return " ".join(notes)
+    return shell_line(arguments, calls), python_lines(arguments, calls), " ".join(notes)
 
 
 def _words(key: str) -> str:

@@ -19,7 +19,7 @@ from fastgpu.errors import ArgumentError, RunFolderError
 from fastgpu.interpretation import KINDS, Interpretation
 from fastgpu.interpreting import interpret
 from fastgpu.looking import show_batch, show_results
-from fastgpu.report_facts import facts_of
+from fastgpu.report_facts import page_facts
 
 if TYPE_CHECKING:
     from fastgpu.compress.report import CompressionReport
@@ -164,7 +164,7 @@ def _tried(seen: Seen, name: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:  # a network's, a drawing's, a data set's own
-        seen.failures.append(f"{name}: {_line(error)}")
+        seen.failures.append(f"{name}: {_type_and_message(error)}")
         return None
 
 
@@ -172,7 +172,7 @@ def _page(learner: Learner, seen: Seen) -> bytes:
     from fastgpu.report.page import Picture, render
 
     drawn = [Picture(name=name, png=png, caption=CAPTIONS[name]) for name, png in seen.pictures.items()]
-    return render(facts_of(learner, seen.interpretation, drawn)).encode()
+    return render(page_facts(learner, seen.interpretation, drawn)).encode()
 
 
 def _png(figure: Any) -> bytes:
@@ -184,11 +184,14 @@ def _png(figure: Any) -> bytes:
 def _replace(file: Path, content: bytes) -> None:
     """Written beside and moved into place: a reader, such as an open browser, never sees half of it."""
     partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, file)
+    finally:  # where it could not be moved, nothing is left beside
+        partial.unlink(missing_ok=True)
 
 
-def _line(error: BaseException) -> str:
+def _type_and_message(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

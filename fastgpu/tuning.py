@@ -186,8 +186,14 @@ class _Trial(Callback):
             self.learner = mine = _learner(learner, self.values, folder, number)
             plan = plan_fit(mine, epochs, None, schedule)
             self.first = plan.first
+            if "architecture" in self.values:  # a fresh network: what was done to the one before is no part of it
+                mine.calls, mine.unrepeatable = [], ""
+            elif plan.first:
+                mine.unrepeatable = f"tune changed settings after epoch {plan.first}"
             mine.calls = [*mine.calls, FitCall(verb="fit", arguments={"epochs": epochs, "schedule": plain(schedule)}, before=plan.first)]
             run_fit(mine, plan, watching=[self], max_time=left)
+            if len(self.found) < epochs:
+                mine.unrepeatable = f"tune cut the fit short after epoch {len(mine.history)}"
         except Exception as error:
             if not (_fails_trial(error) or _fails_trial(error.__cause__)):
                 raise

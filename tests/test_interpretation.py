@@ -9,7 +9,7 @@ import torch
 from test_inspection import Copy
 from test_verbs import Plain, data_of
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from fastgpu import Learner
 from fastgpu.errors import ArgumentError, DataError, MissingColumnError, UnknownNameError
@@ -95,6 +95,18 @@ def test_slices_have_the_metrics_of_their_items(trained, digits):
     assert slices.loc["even", "accuracy"] == pytest.approx(judged["accuracy"])
     assert slices.loc["even", "loss"] == pytest.approx(judged["loss"], rel=1e-5)
     assert len(seen.per_slice(np.linspace(0, 1, 100))) == 4
+
+
+@pytest.mark.parametrize("by", [["a", None], [1.5, None], [1.5, float("nan")], [None, None]])
+def test_items_without_a_value_are_a_slice_too(by, trained):
+    seen = trained.interpret()
+    slices = seen.per_slice(by * 50)
+    assert slices["count"].sum() == 100
+    missing = np.array([value is None or value != value for value in by * 50])
+    assert slices["loss"].iloc[-1] == pytest.approx(seen.losses[missing].mean())
+    assert pd.isna(slices.index[-1])
+    many = seen.per_slice([None if i % 2 else float(i) for i in range(100)])  # cut into ranges
+    assert many["count"].tolist() == [13, 12, 12, 13, 50]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +207,56 @@ def test_a_loader_of_ones_own_is_drawn_by_number(digits, out):
     drawn = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(drawn, (picture - picture.min()) / (picture.max() - picture.min()), atol=1e-6)
     assert len(interpret(learn, most=30)) == 30
+
+
+@pytest.fixture
+def numbered():
+    """Items that hold their own number."""
+    x = torch.arange(100.0).reshape(100, 1).repeat(1, 4)
+    return TensorDataset(x, (torch.rand(100, generator=torch.Generator().manual_seed(0)) > 0.5).long())
+
+
+def drawn(seen, i):
+    seen.items.hold([i])
+    return seen.items._columns.gather(torch.tensor([i]))["x"][0, 0].item()
+
+
+def test_a_loader_that_shuffles_by_its_own_generator_shows_the_judged_items(numbered, out):
+    generator = torch.Generator().manual_seed(7)
+    loader = DataLoader(numbered, batch_size=16, shuffle=True, generator=generator)
+    learn = Learner(nn.Linear(4, 2), (loader, DataLoader(numbered, batch_size=16)), out=out, verbose=False, report=False)
+    before = generator.get_state()
+    seen = learn.interpret("train")
+    worst = seen.top_losses(5)
+    assert [drawn(seen, i) for i in worst.index] == worst["item"].tolist()
+    assert worst["truth"].tolist() == numbered.tensors[1][worst["item"].tolist()].tolist()
+    assert sorted(seen.numbers) == list(range(100))
+    assert torch.equal(generator.get_state(), before)  # looking costs the next epoch's order nothing
+    part = interpret(learn, "train", most=30)
+    assert [drawn(part, i) for i in range(len(part))] == part.numbers.tolist()
+    assert len(part) == 32
+
+
+class Stream(IterableDataset):
+    """The items one after another, in an order of its own or always the same."""
+
+    def __init__(self, items, shuffled):
+        self.items, self.random = items, np.random.default_rng(0) if shuffled else None
+
+    def __iter__(self):
+        order = range(len(self.items)) if self.random is None else self.random.permutation(len(self.items))
+        return (self.items[i] for i in order)
+
+
+def test_a_stream_is_drawn_where_it_comes_alike_again(numbered, out):
+    streams = DataLoader(Stream(numbered, True), batch_size=16), DataLoader(Stream(numbered, False), batch_size=16)
+    learn = Learner(nn.Linear(4, 2), streams, out=out, verbose=False, report=False)
+    seen = learn.interpret()
+    assert [drawn(seen, i) for i in (3, 99)] == [3, 99]
+    shuffled = learn.interpret("train")
+    assert len(shuffled.top_losses(3)) == 3
+    with pytest.raises(DataError, match=r"This one gave others. Give a Dataset with numbered items"):
+        shuffled.plot_top_losses(3)
 
 
 def test_a_part_is_spread_over_the_split(trained):

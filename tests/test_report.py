@@ -26,6 +26,8 @@ from torch.utils.data import DataLoader
 from fastgpu import Learner
 from fastgpu.cli import main
 from fastgpu.errors import ArgumentError, RunFolderError
+from fastgpu.report.page import render
+from fastgpu.report_facts import page_facts
 
 PICTURES = {"samples.png", "results.png", "worst.png", "confusion_matrix.png", "history.png"}
 
@@ -253,6 +255,91 @@ def test_several_calls_are_lines_of_python(make):
     assert len(learn.calls) == 3  # a call that failed is none to repeat
 
 
+class FailingAt(Callback):
+    """Something breaks as an epoch begins, counted from 0 over all fits."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if pl_module.epoch == self.epoch:
+            raise RuntimeError("out of paper")
+
+
+def page_of(learn, tmp_path):
+    """The page without its pictures."""
+    page = tmp_path / "page.html"
+    page.write_text(render(page_facts(learn, None, [])), encoding="utf-8")
+    return Reader(page).text
+
+
+@pytest.fixture
+def repeat(tmp_path):
+    """The text of a learner's page from "Repeat it" on."""
+    return lambda learn: page_of(learn, tmp_path).split("Repeat it", 1)[1].strip()
+
+
+def test_an_interrupted_fit_has_no_lines_that_repeat_it(make, repeat):
+    learn = make(callbacks=Interrupting())
+    learn.fit(5)
+    learn.fit(1)
+    assert repeat(learn) == "No lines repeat this run: a fit was interrupted."
+
+
+def test_a_fit_that_failed_after_an_epoch_has_none_either(make, repeat):
+    learn = make()
+    with pytest.raises(RuntimeError, match="out of paper"):
+        learn.fit(2, callbacks=FailingAt(0))  # nothing is left of this one
+    learn.fit(1)
+    assert repeat(learn).endswith('learn = Learner("mlp", arrays) learn.fit()')
+    with pytest.raises(RuntimeError, match="out of paper"):
+        learn.fine_tune(3, callbacks=FailingAt(2))  # the first epoch of the second part
+    learn.fit(1)
+    assert repeat(learn) == "No lines repeat this run: fine_tune failed after epoch 2."
+
+
+def test_a_resumed_fit_has_none(make, repeat):
+    cut = make(name="cut")
+    with pytest.raises(RuntimeError, match="out of paper"):
+        cut.fit(3, callbacks=FailingAt(2))
+    learn = make()
+    learn.fit(resume=cut.run_dir)
+    assert len(learn.history) == 3
+    assert learn.calls[0].arguments == {"resume": str(cut.run_dir)}  # a path is text, no object
+    assert repeat(learn) == "No lines repeat this run: a fit was resumed after epoch 2."
+
+
+def test_tune_on_a_trained_learner(make, repeat):
+    learn = make()
+    learn.fit(2)
+    learn.tune({"lr": [0.05]}, trials=1, epochs=1)
+    assert repeat(learn) == "No lines repeat this run: tune changed settings after epoch 2."
+    learn.tune({"architecture": ["mlp/large"]}, trials=1, epochs=1)  # a fresh network, which lines do repeat
+    lines = 'learn = Learner("mlp/large", arrays, lr=0.05) learn.fit(schedule="constant")'
+    assert repeat(learn).endswith(lines.replace("fit(", "fit(epochs=1, "))
+
+
+def test_a_trial_that_time_ended_has_none(make, repeat):
+    learn = make()
+    learn.tune({"lr": [0.05]}, trials=1, epochs=5000, max_time=0.3)
+    assert repeat(learn) == f"No lines repeat this run: tune cut the fit short after epoch {len(learn.history)}."
+
+
+def test_layers_that_were_frozen_are_in_the_lines(make, repeat):
+    learn = make()
+    learn.freeze()
+    learn.fit(1)
+    learn.unfreeze()
+    assert repeat(learn).endswith("learn.freeze() learn.fit() learn.unfreeze()")
+
+
+def test_callbacks_of_learner_and_fit_are_both_on_the_line(tmp_path, repeat):
+    learn = Learner("mlp", "digits", callbacks="early_stopping", out=tmp_path, report=False, verbose=False)
+    learn.fit(1, callbacks="progress", lr=0.05)
+    assert "fastgpu fit mlp digits --callbacks early_stopping,progress --lr 0.05" in repeat(learn)
+    assert "learning rate 0.05 " in page_of(learn, tmp_path)
+
+
 # The verb
 
 
@@ -272,6 +359,16 @@ def test_report_before_a_fit_after_load_and_without_data(make, run, digits, tmp_
     assert loaded.report() == loaded.run_dir / "report.html"
     with pytest.raises(RunFolderError, match="A report must be written to"):
         learn.report(tmp_path / "saved" / "report.html")
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path):
+    bare = Learner("mlp", "digits", out=tmp_path, verbose=False)
+    bare.data.splits = {}  # as after load: nothing is drawn
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with pytest.raises(RunFolderError, match=r"A report must be written to .*a folder\. It could not be: Is a directory"):
+        bare.report(folder)
+    assert os.listdir(tmp_path) == ["a folder"]
 
 
 @pytest.mark.slow

@@ -17,9 +17,12 @@ from fastgpu.data.columns import Columns
 from fastgpu.data.loaders import Batch, BatchLoader, Plan, epoch_seed
 from fastgpu.errors import DataError
 
-__all__ = ["ColumnSplit", "LoaderColumns", "LoaderSplit", "Split"]
+__all__ = ["ColumnSplit", "LoaderColumns", "LoaderSplit", "Split", "item_marks"]
 
 Encode = Callable[[np.ndarray], "dict[str, Tensor] | Columns"]
+KEPT = ("collate_fn", "num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor")
+"""What a `DataLoader` of the same items in another order takes over."""
+
 TARGET_NAMES = ("target", "targets", "label", "labels", "y")
 
 
@@ -112,9 +115,38 @@ class LoaderSplit(Split):
         parts = {part: {k: v[:n] for k, v in batch[part].items()} for part in ("x", "y")}
         return {**parts, "n": n, "sizes": [n]}
 
-    def items(self) -> LoaderColumns:
-        """The items by their number, in the order of the unshuffled loader."""
-        return LoaderColumns(self)
+    def steady(self, most: int | None = None) -> tuple[LoaderSplit, np.ndarray | None]:
+        """The same items in an order that a second run repeats, and the number of each in the data set.
+
+        Of a `DataLoader` of a data set with numbers the order is drawn here, once; its own generator is left as it was. Whether a
+        stream comes in the same order again cannot be known; there are no numbers then.
+
+        Args:
+            most: items after which no further batch is drawn; None: all.
+        """
+        given = self.given
+        if isinstance(given, Dataset) and not isinstance(given, IterableDataset):
+            return self, np.arange(len(self))
+        if not isinstance(given, DataLoader) or type(given).__iter__ is not DataLoader.__iter__:
+            return self, None
+        if isinstance(given.dataset, IterableDataset) or given.batch_sampler is None:
+            return self, None
+        state = None if given.generator is None else given.generator.get_state()
+        batches, count = [], 0
+        for batch in given.batch_sampler:
+            batches.append(list(batch))
+            count += len(batch)
+            if most is not None and count >= most:
+                break
+        if given.generator is not None and state is not None:
+            given.generator.set_state(state)
+        settings = {name: getattr(given, name) for name in KEPT}
+        drawn = DataLoader(given.dataset, batch_sampler=batches, **settings)
+        return LoaderSplit(drawn, self.encode, workers=self.workers), np.asarray([number for batch in batches for number in batch])
+
+    def items(self, marks: Tensor | None = None) -> LoaderColumns:
+        """The items by their number, in the order of the unshuffled loader; `marks` as in `LoaderColumns`."""
+        return LoaderColumns(self, marks)
 
     def targets(self) -> np.ndarray:
         """All targets as an array, from the data set's own list where it has one, else by one pass."""
@@ -133,22 +165,33 @@ class LoaderColumns(Columns):
 
     Args:
         split: what the loader is made by.
+        marks: `(n,)` `item_marks` of an earlier run, which a further one has to repeat; None: the order is known to stay.
     """
 
     in_memory = False
 
-    def __init__(self, split: LoaderSplit) -> None:
-        self._split = split
+    def __init__(self, split: LoaderSplit, marks: Tensor | None = None) -> None:
+        self._split, self._marks = split, marks
         self._held: dict[int, dict[str, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self._split)
 
     def hold(self, numbers: Iterable[int]) -> None:
-        """Fetch items by one run of the loader; those held before are let go."""
+        """Fetch items by one run of the loader; those held before are let go.
+
+        Raises:
+            DataError: the run gives other items than the one that was marked.
+        """
         wanted, first = sorted(set(numbers)), 0
         self._held = {}
         for batch in self._split.loader(64, shuffle=False, seed=0, epoch=lambda: 0, rank=0, world=1):
+            then = None if self._marks is None else self._marks[first : first + batch["n"]]
+            if then is not None and not torch.equal(item_marks(batch["x"])[: len(then)], then):  # the pass may have ended earlier
+                raise DataError(
+                    "A loader must give the same items in each run, so that one can be shown by its number. This one gave others. "
+                    "Give a Dataset with numbered items, or a DataLoader of one."
+                )
             here = [i for i in wanted if first <= i < first + batch["n"]]
             self._held |= {i: {k: v[i - first].clone() for k, v in batch["x"].items()} for i in here}
             first += batch["n"]
@@ -160,6 +203,11 @@ class LoaderColumns(Columns):
         if not all(i in self._held for i in numbers):
             self.hold(numbers)
         return {k: torch.stack([self._held[i][k] for i in numbers]) for k in self._held[numbers[0]]}
+
+
+def item_marks(x: Mapping[str, Tensor]) -> Tensor:
+    """`(n,)` one number an item, by which a second run of a loader is told from another order."""
+    return torch.stack([v.reshape(len(v), -1).double().nan_to_num().sum(1).cpu() for v in x.values()]).sum(0)
 
 
 class _PlanSampler:

@@ -158,7 +158,8 @@ class Interpretation(ABC):
                 are cut into four ranges that hold about as many items each.
 
         Returns:
-            One row a value: `count`, `loss` where items have one, and the learner's metrics.
+            One row a value: `count`, `loss` where items have one, and the learner's metrics. Items without a value (None, NaN) have a
+            row of their own, NaN.
 
         Raises:
             ArgumentError: there is no such column, or there are not as many values as items.
@@ -170,7 +171,8 @@ class Interpretation(ABC):
             raise ArgumentError(f"per_slice takes one value an item, {len(self):,} here. {len(values):,} came. Give as many.")
         if pd.api.types.is_numeric_dtype(values) and values.nunique() > 10:
             values = pd.Series(pd.qcut(values, PARTS, duplicates="drop"))
-        rows = {value: self._judged(index.to_numpy()) for value, index in values.groupby(values, observed=True).groups.items()}
+        groups = values.groupby(values, observed=True, dropna=False).groups
+        rows = {value: self._judged(index.to_numpy()) for value, index in groups.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by if isinstance(by, str) else "slice")
 
     def _judged(self, index: np.ndarray) -> dict[str, float]:

@@ -77,7 +77,7 @@ class Facts:
         compression: what each report of compression holds: its title, steps as a table, notes.
         facts: group -> `(name, value)` rows.
         shell: the command that repeats the run; empty where a shell cannot.
-        python: the lines that repeat it.
+        python: the lines that repeat it; empty where none can.
         repeat_note: what stands against repeating it.
         made: when.
     """

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from fastgpu.config import Settings, has_object, plain
+from fastgpu.config import Settings, has_object, plain, several
 
 __all__ = ["FitCall", "python_lines", "recorded", "shell_line", "unnamed"]
 
@@ -37,7 +37,10 @@ class FitCall:
 
 
 def recorded(verb: Callable[P, R]) -> Callable[P, R]:
-    """Decorator for a learner's verb: the call is kept in `learner.calls`, unless it fails or another verb made it."""
+    """Decorator for a learner's verb: the call is kept in `learner.calls`, unless it fails or another verb made it.
+
+    One that fails after an epoch leaves a network that no lines repeat; `learner.unrepeatable` then says so.
+    """
     signature = inspect.signature(verb)
 
     @functools.wraps(verb)
@@ -49,13 +52,15 @@ def recorded(verb: Callable[P, R]) -> Callable[P, R]:
         given |= given.pop("options", {})
         parameters = signature.parameters
         said = {k: plain(v) for k, v in given.items() if k not in parameters or parameters[k].default is not v and parameters[k].default != v}
-        before = list(learner.calls)
-        learner.calls.append(FitCall(verb=verb.__name__, arguments=said, before=len(learner.history)))
+        before, epochs = list(learner.calls), len(learner.history)
+        learner.calls.append(FitCall(verb=verb.__name__, arguments=said, before=epochs))
         learner.calling = True
         try:
             return verb(*args, **kwargs)
         except BaseException:
             learner.calls[:] = before
+            if len(learner.history) > epochs:
+                learner.unrepeatable = f"{verb.__name__} failed after epoch {len(learner.history)}"
             raise
         finally:
             learner.calling = False
@@ -94,7 +99,9 @@ def shell_line(arguments: Mapping[str, Any], calls: Sequence[FitCall]) -> str:
     if len(calls) != 1 or calls[0].verb != "fit" or unnamed(arguments, calls):
         return ""
     words = ["fastgpu", "fit", str(arguments["architecture"]), str(arguments["data"])]
-    for name, value in {**_changed(arguments), **calls[0].arguments}.items():
+    settings, asked = _changed(arguments), dict(calls[0].arguments)
+    callbacks = [*several(settings.get("callbacks")), *several(asked.get("callbacks"))]  # a fit's own join the learner's
+    for name, value in {**settings, **asked, **({"callbacks": callbacks} if callbacks else {})}.items():
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool) and isinstance(getattr(Settings(), name, None), bool):
             words.append(option if value else f"--no-{option[2:]}")
