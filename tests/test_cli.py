@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -218,6 +219,32 @@ def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed():
     assert any(line.startswith("interrupted: ") for line in lines)
     assert lines[-1].strip() == "in a shell: fastgpu fit mlp digits --epochs 3000 --resume runs/mlp-digits"
     assert Path("runs/mlp-digits/checkpoints/last").is_file()
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_the_command_that_ctrl_c_prints_finishes_the_fit(epoch, capsys, monkeypatch):
+    from lightning.pytorch import Callback
+
+    from fastgpu.callbacks.base import CALLBACKS
+
+    stopped = []
+
+    class Stops(Callback):
+        def on_train_batch_end(self, trainer, module, *rest):
+            if module.epoch == epoch and not stopped:
+                stopped.append(True)
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(CALLBACKS._load(), "stops", Stops)
+    call = ["fit", "mlp", "digits", "--epochs", "2", "--name", "run", "--no-report", "--callbacks", "stops"]
+    assert main(call) == 130
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f"in a shell: fastgpu {' '.join(call)} --resume runs/run"
+    assert main(shlex.split(line.partition("fastgpu ")[2])) == 0
+    assert main([*call[:6], "whole", *call[7:]]) == 0
+    run, whole = ([line.split(",")[:4] for line in Path(f"runs/{name}/history.csv").read_text().splitlines()] for name in ("run", "whole"))
+    assert len(run) == 3
+    assert run == whole, "as if there had been no interrupt"
 
 
 def test_doctor_reports_this_machine(capsys):

@@ -63,8 +63,9 @@ def fit(ctx: click.Context, **_: Any) -> int:
         raise click.ClickException(str(error)) from error
     if not learn.history.interrupted:
         return 0
-    if learn.run_dir is not None and "resume" not in arguments:
-        click.echo(f"in a shell: {ctx.obj} --resume {learn.run_dir}")
+    if learn.trainer is not None and len(learn.history) < learn.epoch_offset + (learn.trainer.max_epochs or 0):  # else all epochs are whole
+        there = learn.run_dir is not None and "resume" not in arguments
+        click.echo(f"in a shell: {ctx.obj}{f' --resume {learn.run_dir}' if there else ''}")
     return INTERRUPTED
 
 
