@@ -57,7 +57,7 @@ def plan_fit(
         UnknownNameError: there is no such schedule.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
+        raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example epochs=5.")
     if lr is not None and not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
         raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
     if isinstance(schedule, str):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import INTERRUPTED, given, keywords, options
 from fastgpu.config import has_object
 from fastgpu.errors import ArgumentError, FastGPUError, UnknownNameError
 
@@ -15,8 +15,6 @@ __all__ = ["fit"]
 
 OF_LEARNER = keywords("__init__")
 OF_FIT = {name: keyword for name, keyword in keywords("fit").items() if name not in OF_LEARNER}
-
-INTERRUPTED = 130
 
 
 @click.command(
