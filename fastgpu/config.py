@@ -170,7 +170,9 @@ def known_keywords(call: Callable[P, R]) -> Callable[P, R]:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            shown = call.__qualname__.removesuffix(".__init__")
+            # The class that the user knows, not the one that defines the method.
+            owner = type(args[0]).__name__ if "self" in signature.parameters and args else ""
+            shown = ".".join(part for part in (owner, call.__name__) if part and part != "__init__")
             unknown = [name for name in kwargs if name not in takes]
             if not unknown:
                 raise UnknownKeywordError(f"{shown} was called wrongly: {error}. It takes: {', '.join(takes)}.") from None

@@ -47,11 +47,12 @@ class Report:
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = ["versions", *(f"  {name:<14}{version or 'not installed'}" for name, version in self.versions.items())]
+        wide = 2 + max(map(len, (*self.versions, *self.extras, "memory")))
+        lines = ["versions", *(f"  {name:<{wide}}{version or 'not installed'}" for name, version in self.versions.items())]
         lines += ["devices", *(f"  {device}" for device in self.devices)]
         memory = "unknown" if self.memory is None else f"{self.memory / GB:.1f} GB"
-        lines += ["free", f"  {'memory':<14}{memory}", f"  {'disk':<14}{self.disk / GB:.1f} GB, in this folder"]
-        lines += ["optional", *(f"  {name:<14}{_installed(name, there)}" for name, there in self.extras.items())]
+        lines += ["free", f"  {'memory':<{wide}}{memory}", f"  {'disk':<{wide}}{self.disk / GB:.1f} GB, in this folder"]
+        lines += ["optional", *(f"  {name:<{wide}}{_installed(name, there)}" for name, there in self.extras.items())]
         return "\n".join([*lines, "problems", *(f"  {line}" for line in self.problems or ("none known",))])
 
 

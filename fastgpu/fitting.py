@@ -31,7 +31,7 @@ from fastgpu.config import plain
 from fastgpu.errors import ArgumentError
 from fastgpu.history import History
 from fastgpu.reporting import after_fit
-from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, read, write
+from fastgpu.train.checkpoint import LearnerCheckpointIO, Saved, holds_training, read, write
 from fastgpu.train.groups import frozen_modules, layer_groups
 from fastgpu.train.module import FitPlan, TaskModule
 from fastgpu.train.preflight import check_batch, check_precision
@@ -61,7 +61,7 @@ def plan_fit(
         UnknownNameError: there is no such schedule.
     """
     if not isinstance(epochs, Integral) or isinstance(epochs, bool) or epochs < 1:
-        raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example fit(5).")
+        raise ArgumentError(f"epochs is a whole number, at least 1. {epochs!r} came. Give for example epochs=5.")
     if lr is not None and not (isinstance(lr, Real) and 0 < lr < math.inf):
         raise ArgumentError(f"lr is a number above 0. {lr!r} came. Give for example lr=1e-3.")
     if isinstance(schedule, str):
@@ -158,6 +158,8 @@ def run_fit(
     _take_state(learner, checkpoints)
     if trainer.interrupted:
         _drop_unsaved(learner, rows)
+        if learner.state_file is None and before is not None:
+            load_weights(learner.module, before)
     if len(learner.history) > plan.first:
         learner.best_from = module.best_from = min(module.best_from, len(learner.history) - 1)
     if _form(learner) != form:
@@ -213,7 +215,7 @@ def _refuse_two(callbacks: Sequence[Callback]) -> None:
 def _train(trainer: Trainer, module: TaskModule, learner: Learner, state: Path | None) -> None:
     """Lightning's fit, which Ctrl-C ends early, and no more than that."""
     try:
-        with interruptible(trainer):
+        with interruptible(trainer, module.interrupts):
             trainer.fit(module, datamodule=learner.data, ckpt_path=state, weights_only=False if state else None)
     except KeyboardInterrupt:
         if not trainer.interrupted:
@@ -249,12 +251,13 @@ def _state(learner: Learner) -> Path | None:
 
 
 def _take_state(learner: Learner, checkpoints: Checkpoints) -> None:
-    if learner.run_folder.made and learner.history.rows and (checkpoints.folder / "last").is_file():
-        learner.state_file = checkpoints.folder / "last"
+    last = checkpoints.folder / "last" if learner.run_folder.made else None
+    if last is not None and last.is_file() and holds_training(last):
+        learner.state_file = last
 
 
 def _drop_unsaved(learner: Learner, before: list[dict[str, float]]) -> None:
-    """An interrupt may come after an epoch's row and before its checkpoint; the next fit trains that epoch anew."""
+    """A second interrupt ends at once, after an epoch's row and before its checkpoint: the next fit trains that epoch anew."""
     saved = before if learner.state_file is None else read(learner.state_file, training=False).facts["history"]
     if len(saved) < len(learner.history):
         learner.history.rows[:] = saved

@@ -19,8 +19,9 @@ from fastgpu.data.columns import Columns, TensorColumns
 from fastgpu.data.loaders import like
 from fastgpu.data.module import DataModule
 from fastgpu.data.raw import SPLITS
+from fastgpu.data.sources import list_names
 from fastgpu.data.split import ColumnSplit, LoaderSplit, Split
-from fastgpu.errors import DataError
+from fastgpu.errors import DataError, UnknownNameError
 from fastgpu.results import Results
 from fastgpu.tasks.base import joined
 from fastgpu.train.module import TaskModule
@@ -137,7 +138,13 @@ def split_to_judge(learner: Learner, data: Any) -> Split:
         return learner.data.split(data)
     if isinstance(data, (DataLoader, Dataset)):
         return _of_loader(learner, LoaderSplit(data, learner.data.task.encode))
-    opened = open_raw(learner, data)
+    try:
+        opened = open_raw(learner, data)
+    except UnknownNameError as error:
+        if error.kind != "data set":
+            raise
+        hint = f"Splits are {', '.join(SPLITS)}; fastgpu.data.sources.list_names() lists data sets; no file or folder here has that name."
+        raise UnknownNameError("split or data set", error.name, (*SPLITS, *list_names()), hint) from None
     for note in opened.notes:
         learner.say(note)
     return opened.split(next(name for name in ("test", "val", "train") if name in opened.splits))

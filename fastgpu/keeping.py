@@ -120,10 +120,10 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
         raise CheckpointError(
             f"A fit is resumed by its own architecture. {file} is of {saved.facts['architecture']!r}, this learner of {learner.architecture!r}."
         )
-    if not saved.facts["plan"] or saved.training is None:
+    done = len(saved.facts["history"])
+    if not saved.facts["plan"] or (saved.training is None and done):
         raise CheckpointError(f"A fit is resumed from a run's checkpoints/last. {file} holds no unfinished fit. Call fit without resume.")
     plan = FitPlan(**{**saved.facts["plan"], "lr_shares": tuple(saved.facts["plan"]["lr_shares"])})
-    done = len(saved.facts["history"])
     if isinstance(plan.schedule, dict):
         raise CheckpointError(f"A schedule that is a function is not saved. Train the {plan.last - done} epochs left with fit(..., schedule=...).")
     if done >= plan.last:
@@ -133,7 +133,8 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
         )
     _fill(learner.module, Saved(last_weights(saved), saved.facts, None), saved.facts, file)
     learner.history = History(saved.facts["history"])
-    learner.state_file, learner.epoch_offset = file, saved.facts["epoch_offset"]
+    learner.state_file = file if saved.training is not None else None  # none where no epoch was whole
+    learner.epoch_offset = saved.facts["epoch_offset"]
     learner.steps, learner.step_offset = saved.facts.get("steps", 0), saved.facts.get("step_offset", 0)
     learner.best_from = saved.facts.get("best_from", 0)
     learner.weights_epoch = saved.facts["weights_epoch"]

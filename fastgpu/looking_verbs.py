@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastgpu import looking
 from fastgpu.config import known_keywords
+from fastgpu.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,15 +56,18 @@ class LookingVerbs:
         It needs no account and no network, and fetches nothing; a fit leaves one in its run folder.
 
         Args:
-            path: the file; None: `report.html` in the run's folder.
+            path: the file, `.html`, which a name without a suffix gets; None: `report.html` in the run's folder.
 
         Returns:
             The file.
 
         Raises:
-            ArgumentError: there is no run folder yet, and no path came.
+            ArgumentError: there is no run folder yet, and no path came; the suffix is another.
             RunFolderError: the file cannot be written.
         """
         from fastgpu.reporting import write_report
 
+        if path is not None and Path(path).suffix not in ("", ".html"):
+            raise ArgumentError(f"A report is an .html file. {str(path)!r} came. Give for example report('report.html').")
+        path = None if path is None else Path(path).with_suffix(".html")
         return write_report(self, path)

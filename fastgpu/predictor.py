@@ -45,7 +45,9 @@ class Predictor:
         answers: gives the columns.
     """
 
-    def __init__(self, session: Any, facts: Mapping[str, Any], path: Path) -> None:
+    def __init__(self, session: Any, facts: Mapping[str, Any] | None = None, path: Path | None = None) -> None:
+        if facts is None or path is None:
+            raise ArgumentError(f"A Predictor takes a session, what its file says, and the path. {session!r} came alone. Call Predictor.load(path).")
         self.session, self.facts, self.path = session, dict(facts), path
         self.reader: Reader = Reader.of(facts["input"])
         self.answers: Answers = Answers.of(facts["task"])

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -218,6 +219,60 @@ def test_ctrl_c_ends_with_130_and_the_run_can_be_resumed():
     assert any(line.startswith("interrupted: ") for line in lines)
     assert lines[-1].strip() == "in a shell: fastgpu fit mlp digits --epochs 3000 --resume runs/mlp-digits"
     assert Path("runs/mlp-digits/checkpoints/last").is_file()
+
+
+@pytest.fixture
+def stops(monkeypatch):
+    """A callback of the name `stops`: Ctrl-C in the epoch that was asked for, once, counted over all fits."""
+    from lightning.pytorch import Callback
+
+    from fastgpu.callbacks.base import CALLBACKS
+
+    begun = []
+
+    class Stops(Callback):
+        epoch = 0
+
+        def on_train_epoch_start(self, trainer, module):
+            begun.append(module.epoch)
+
+        def on_train_batch_end(self, trainer, module, *rest):
+            if len(begun) == self.epoch + 1 and begun[-1] is not None:
+                begun[-1] = None
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(CALLBACKS._load(), "stops", Stops)
+    return Stops
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_the_command_that_ctrl_c_prints_finishes_the_fit(epoch, stops, capsys):
+    stops.epoch = epoch
+    call = ["fit", "mlp", "digits", "--epochs", "2", "--name", "run", "--no-report", "--callbacks", "stops"]
+    assert main(call) == 130
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f"in a shell: fastgpu {' '.join(call)} --resume runs/run"
+    assert main(shlex.split(line.partition("fastgpu ")[2])) == 0
+    assert main([*call[:6], "whole", *call[7:]]) == 0
+    run, whole = ([line.split(",")[:4] for line in Path(f"runs/{name}/history.csv").read_text().splitlines()] for name in ("run", "whole"))
+    assert len(run) == 3
+    assert run == whole, "as if there had been no interrupt"
+
+
+def test_ctrl_c_ends_a_search_with_130(stops, capsys):
+    stops.epoch = 1
+    call = "tune mlp digits --search lr=0.001,0.01 --trials 3 --epochs 1 --callbacks stops --no-report"
+    assert main(call.split()) == 130
+    assert "run folder: runs/mlp-digits-tune/trial-01" in capsys.readouterr().out
+
+
+def test_a_network_that_stays_as_it_came_is_not_saved(monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("fastgpu.quantizing._pays", lambda *_: False)
+    assert main(["fit", "mlp", "digits", "--no-report"]) == 0
+    assert main(["quantize", "runs/mlp-digits", "--candidates", "all"]) == 0
+    assert capsys.readouterr().out.endswith("the network is as it came: quantized.safetensors is not written\n")
+    assert not Path("quantized.safetensors").exists()
 
 
 def test_doctor_reports_this_machine(capsys):

@@ -190,10 +190,12 @@ def test_track_with_wandb(run):
     assert any(re.fullmatch(r"wandb/offline-run-[\w-]+/run-\w+\.wandb", file) for file in files)
     assert "val_accuracy" in shown.value("read_csv")
     assert "higher-rate" in shown.value("pd.DataFrame")
-    folders = re.findall(r"^wandb sync (\S+)$", shown.printed("wandb sync"), re.M)
-    assert len(folders) == 2
-    for folder in folders:
-        assert next(Path(folder).glob("run-*.wandb")).stat().st_size > 0
+    text = (ROOT / "examples" / "notebooks" / "track_with_wandb.ipynb").read_text(encoding="utf-8")
+    assert all(f"`{file}`" in text for file in files if not file.startswith("wandb/"))
+    commands = re.findall(r"^wandb sync --id (\S+) (\S+)$", shown.printed("wandb sync"), re.M)
+    assert len(commands) == 2
+    for name, folder in commands:
+        assert (Path(folder) / f"run-{name}.wandb").stat().st_size > 0
 
 
 # The cell that installs

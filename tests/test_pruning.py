@@ -613,8 +613,10 @@ def test_a_shell(tmp_path, monkeypatch, capsys):
     assert parameters(Learner.load("pruned.safetensors").module) == 4810
     assert main(["prune", "runs/mlp-digits", "--amount", "2", "--out", "no.safetensors"]) == 2
     assert "amount is the share that is pruned" in capsys.readouterr().err
+    assert main(["prune", "runs/mlp-digits"]) == 2
+    assert "--out must be a new file. pruned.safetensors is there already" in capsys.readouterr().err
     assert main(["prune", "runs/mlp-digits", "--out", "nowhere/no.safetensors"]) == 2
-    assert "--out must be a file in a folder that is there" in capsys.readouterr().err
+    assert "--out must be a file that can be written. nowhere/no.safetensors: No such file" in capsys.readouterr().err
 
 
 class TestMeasures:

@@ -39,3 +39,4 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero and pl_module.history.best(key, higher_is_better=higher, after=pl_module.best_from) == row:
             write(self.folder / "best", pl_module.model.net.state_dict(), pl_module.describe())
         trainer.save_checkpoint(self.folder / "last")
+        pl_module.interrupts.release()

@@ -17,13 +17,14 @@ from fastgpu.cli.export import benchmark, export
 from fastgpu.cli.fit import fit
 from fastgpu.cli.judge import evaluate, predict
 from fastgpu.cli.models import models
+from fastgpu.cli.options import INTERRUPTED
 from fastgpu.cli.shrink import compress, prune, quantize
 from fastgpu.cli.tune import tune
 from fastgpu.errors import ExportError, FastGPUError, NetworkError, NonFiniteLossError, UnknownNameError, nearest
 
 __all__ = ["main"]
 
-WRONG_CALL, INTERRUPTED = 2, 130
+WRONG_CALL = 2
 
 
 class _Commands(click.Group):

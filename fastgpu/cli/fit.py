@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import INTERRUPTED, given, keywords, options
 from fastgpu.config import has_object
 from fastgpu.errors import ArgumentError, FastGPUError, UnknownNameError
 
@@ -15,8 +15,6 @@ __all__ = ["fit"]
 
 OF_LEARNER = keywords("__init__")
 OF_FIT = {name: keyword for name, keyword in keywords("fit").items() if name not in OF_LEARNER}
-
-INTERRUPTED = 130
 
 
 @click.command(
@@ -63,8 +61,9 @@ def fit(ctx: click.Context, **_: Any) -> int:
         raise click.ClickException(str(error)) from error
     if not learn.history.interrupted:
         return 0
-    if learn.run_dir is not None and "resume" not in arguments:
-        click.echo(f"in a shell: {ctx.obj} --resume {learn.run_dir}")
+    if learn.trainer is not None and len(learn.history) < learn.epoch_offset + (learn.trainer.max_epochs or 0):  # else all epochs are whole
+        there = learn.run_dir is not None and "resume" not in arguments
+        click.echo(f"in a shell: {ctx.obj}{f' --resume {learn.run_dir}' if there else ''}")
     return INTERRUPTED
 
 

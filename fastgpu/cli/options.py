@@ -6,9 +6,12 @@ The source is parsed, not imported: `--help` then needs no torch, and no keyword
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +19,10 @@ import click
 
 import fastgpu
 
-__all__ = ["Keyword", "given", "keywords", "options"]
+__all__ = ["INTERRUPTED", "Keyword", "given", "keywords", "noted_interrupts", "options", "shrinking"]
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +97,26 @@ def given(ctx: click.Context) -> dict[str, Any]:
     """The parameters that stand on the command line, by name."""
     line = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) is line}
+
+
+@contextlib.contextmanager
+def noted_interrupts() -> Iterator[list[int]]:
+    """A list that grows with each Ctrl-C within: the verb answers it by itself, and ends as usual."""
+    came: list[int] = []
+    heard = signal.getsignal(signal.SIGINT)
+    if not callable(heard) or threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def hear(signum: int, frame: Any) -> None:
+        came.append(signum)
+        heard(signum, frame)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _option(keyword: Keyword) -> Callable[[F], F]:

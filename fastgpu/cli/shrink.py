@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import given, keywords, options, shrinking
+from fastgpu.cli.options import INTERRUPTED, given, keywords, noted_interrupts, options, shrinking
 from fastgpu.errors import ArgumentError
 
 __all__ = ["compress", "prune", "quantize"]
@@ -31,12 +31,12 @@ OF_LEARNER = {name: keyword for name, keyword in keywords("__init__").items() if
 @options((OF_PRUNE | OF_PRUNING).values())
 @options(OF_LEARNER.values())
 @click.pass_context
-def prune(ctx: click.Context, **_: Any) -> None:
+def prune(ctx: click.Context, **_: Any) -> int:
     """Prune MODEL while it trains on, cut it, and print what that gained.
 
     MODEL is a run folder (its best weights) or a saved file.
     """
-    _shrunk(ctx, lambda learn, arguments: learn.prune(**arguments))
+    return _shrunk(ctx, lambda learn, arguments: learn.prune(**arguments))
 
 
 @click.command(
@@ -49,12 +49,12 @@ def prune(ctx: click.Context, **_: Any) -> None:
 @options([keyword for name, keyword in shrinking("quantize").items() if name != "data"])
 @options(OF_LEARNER.values())
 @click.pass_context
-def quantize(ctx: click.Context, **_: Any) -> None:
+def quantize(ctx: click.Context, **_: Any) -> int:
     """Let MODEL compute with whole numbers, where that is faster and good enough, and print what was measured.
 
     MODEL is a run folder (its best weights) or a saved file.
     """
-    _shrunk(ctx, lambda learn, arguments: learn.quantize(**arguments))
+    return _shrunk(ctx, lambda learn, arguments: learn.quantize(**arguments))
 
 
 @click.command(epilog="\b\nExamples:\n  fastgpu compress runs/resnet18-digits --size 0.1 --epochs 5 --out small.safetensors")
@@ -66,7 +66,7 @@ def quantize(ctx: click.Context, **_: Any) -> None:
 @options(shrinking("compress").values())
 @options(OF_LEARNER.values())
 @click.pass_context
-def compress(ctx: click.Context, **_: Any) -> None:
+def compress(ctx: click.Context, **_: Any) -> int:
     """Prune, distill and quantize MODEL until --size or --latency is met, and print what was measured.
 
     MODEL is a run folder (its best weights) or a saved file.
@@ -78,16 +78,15 @@ def compress(ctx: click.Context, **_: Any) -> None:
     def run(learn: Any, arguments: dict[str, Any]) -> None:
         learn.compress(target, **{name: value for name, value in arguments.items() if name not in target})
 
-    _shrunk(ctx, run)
+    return _shrunk(ctx, run)
 
 
-def _shrunk(ctx: click.Context, run: Callable[[Any, dict[str, Any]], Any]) -> None:
-    """Load, run the verb, save."""
+def _shrunk(ctx: click.Context, run: Callable[[Any, dict[str, Any]], Any]) -> int:
+    """Load, run the verb, save what it changed."""
     arguments = given(ctx)
     model, data, out = arguments.pop("model"), arguments.pop("data", None), Path(ctx.params["out"])
     arguments.pop("out", None)
-    if not out.resolve().parent.is_dir() or out.is_dir():
-        raise ArgumentError(f"--out must be a file in a folder that is there. {out} is not. Make the folder, or choose another.")
+    _check(out)
     changes = {name: arguments.pop(name) for name in OF_LEARNER if name in arguments}
 
     from fastgpu.learner import Learner
@@ -95,5 +94,23 @@ def _shrunk(ctx: click.Context, run: Callable[[Any, dict[str, Any]], Any]) -> No
     if data is None:
         data = data_of(Learner.load(model, **changes, verbose=False))
     learn = Learner.load(model, data, **changes, verbose=True)
-    run(learn, arguments)
-    click.echo(f"saved: {learn.save(out)}")
+    before = {name: value.clone() for name, value in learn.module.state_dict().items()}
+    with noted_interrupts() as interrupts:
+        run(learn, arguments)
+    after = learn.module.state_dict()
+    if before.keys() == after.keys() and all(value.equal(after[name]) for name, value in before.items()):
+        click.echo(f"the network is as it came: {out} is not written")
+    else:
+        click.echo(f"saved: {learn.save(out)}")
+    return INTERRUPTED if interrupts else 0
+
+
+def _check(out: Path) -> None:
+    """See before the work that the file can be written after it."""
+    try:
+        out.open("xb").close()
+        out.unlink()
+    except FileExistsError:
+        raise ArgumentError(f"--out must be a new file. {out} is there already. Choose another name, or delete it.") from None
+    except OSError as error:
+        raise ArgumentError(f"--out must be a file that can be written. {out}: {error.strerror}. Choose another place.") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import INTERRUPTED, given, keywords, noted_interrupts, options
 from fastgpu.errors import ArgumentError, FastGPUError
 
 __all__ = ["tune"]
@@ -25,7 +25,7 @@ OF_LEARNER = {name: keyword for name, keyword in keywords("__init__").items() if
 @options(OF_TUNE.values())
 @options(OF_LEARNER.values())
 @click.pass_context
-def tune(ctx: click.Context, **_: Any) -> None:
+def tune(ctx: click.Context, **_: Any) -> int:
     """Search settings of ARCHITECTURE on DATA, print the trials, and leave the best one's run folder."""
     arguments = given(ctx)
     space = dict(_range(each) for each in arguments.pop("searched", ()))
@@ -37,13 +37,15 @@ def tune(ctx: click.Context, **_: Any) -> None:
     learn = Learner(**{name: value for name, value in arguments.items() if name not in OF_TUNE})
     before = set(learn.run_folder.out.glob("*"))
     try:
-        learn.tune(space, **{name: value for name, value in arguments.items() if name in OF_TUNE})
+        with noted_interrupts() as interrupts:
+            learn.tune(space, **{name: value for name, value in arguments.items() if name in OF_TUNE})
     except FastGPUError as error:
         if set(learn.run_folder.out.glob("*")) == before:
             raise  # nothing was tried: the call was wrong
         raise click.ClickException(str(error)) from error
     if learn.run_dir is not None:
         click.echo(f"run folder: {learn.run_dir}")
+    return INTERRUPTED if interrupts else 0
 
 
 def _range(text: str) -> tuple[str, Any]:

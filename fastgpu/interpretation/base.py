@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -166,6 +166,8 @@ class Interpretation(ABC):
         """
         import pandas as pd
 
+        if not isinstance(by, Iterable):
+            raise ArgumentError(f"per_slice takes the name of a column, or one value an item. {by!r} came. Give a list of as many values as items.")
         values = pd.Series(self.items.column(by) if isinstance(by, str) else list(by))
         if len(values) != len(self):
             raise ArgumentError(f"per_slice takes one value an item, {len(self):,} here. {len(values):,} came. Give as many.")

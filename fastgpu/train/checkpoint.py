@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fastgpu.errors import CheckpointError, RunFolderError
 
-__all__ = ["FORMAT", "LearnerCheckpointIO", "Saved", "read", "write"]
+__all__ = ["FORMAT", "LearnerCheckpointIO", "Saved", "holds_training", "read", "write"]
 
 FORMAT = 1
 NETWORK = "model.net."  # where the network's weights are in the LightningModule's state dict
@@ -65,13 +65,14 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
         partial.chmod(0o666 & ~_umask())  # safetensors' files are readable by their owner alone
         os.replace(partial, path)
     except Exception as error:  # safetensors reports a full disk as an error of its own
-        with contextlib.suppress(OSError):
-            partial.unlink()
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         reason = "no space left" if full else str(error)
         raise RunFolderError(
-            f"A checkpoint must be written to {path}. It could not be: {reason}. Free space or choose another folder with out=."
+            f"A checkpoint must be written to {path}. It could not be: {reason}. Free space or choose another folder."
         ) from None
+    finally:  # whatever ended it, Ctrl-C too
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
@@ -103,6 +104,14 @@ def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
     weights = {name: t for name, t in tensors.items() if not name.startswith("training/")}
     weights |= {alias: weights[name] for alias, name in header["aliases"].items()}
     return Saved(weights, header["facts"], _decode(header["training"], tensors) if training else None)
+
+
+def holds_training(path: str | os.PathLike[str]) -> bool:
+    """Whether training can go on from a checkpoint; the header alone is read."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["fastgpu"])["training"] is not None
 
 
 class LearnerCheckpointIO(CheckpointIO):

@@ -21,6 +21,7 @@ from fastgpu.tasks.base import Task
 from fastgpu.train.mean_loss import MeanLoss
 from fastgpu.train.reproducible import seed_epoch
 from fastgpu.train.schedules import Schedule, constant
+from fastgpu.train.trainer import Interrupts
 
 __all__ = ["FitPlan", "TaskModule"]
 
@@ -106,6 +107,7 @@ class TaskModule(LightningModule):
         self.epoch_offset = 0  # epochs of the history that Lightning's counter does not know of
         self.step_offset = 0  # optimizer steps that it does not know of
         self.describe: Callable[[], dict[str, Any]] = dict
+        self.interrupts = Interrupts()
         self.stopped = ""  # why the fit ends early, in the words of whoever ends it
         self.keep_callback_states = False  # True where a fit that was cut off goes on
         self.extra_losses: list[ExtraLoss] = []
@@ -311,6 +313,7 @@ class TaskModule(LightningModule):
         optimizer: Any = self.optimizers()
         rate = optimizer.param_groups[-1]["lr"]
         row = {"epoch": self.epoch + 1, **row, **self.val_row, "lr": rate, "seconds": round(seconds, 3)}
+        self.interrupts.hold()
         self.history.append(row)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_history_row"):

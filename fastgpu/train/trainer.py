@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from fastgpu.errors import ArgumentError
 from fastgpu.train.hardware import Hardware
 
-__all__ = ["interruptible", "make_trainer", "quiet", "restarted"]
+__all__ = ["Interrupts", "interruptible", "make_trainer", "quiet", "restarted"]
 
 
 def make_trainer(
@@ -75,11 +75,45 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
+class Interrupts:
+    """Holds a Ctrl-C from an epoch's row until its checkpoints are written: a row that is shown is kept. A second one ends at once."""
+
+    def __init__(self) -> None:
+        self._holds = self._waits = False
+
+    def hold(self) -> None:
+        """From here on the first Ctrl-C waits."""
+        self._holds = True
+
+    def release(self) -> None:
+        """Answer the one that waits, if any, and those that come from here on."""
+        waits, self._holds, self._waits = self._waits, False, False
+        if waits:
+            signal.raise_signal(signal.SIGINT)
+
+    def handler(self, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """A signal handler that holds one interrupt back where it should, and else answers as before."""
+
+        def hear(signum: int, frame: Any) -> None:
+            if self._holds and not self._waits:
+                self._waits = True
+            else:
+                answer(signum, frame)
+
+        return hear
+
+
 @contextlib.contextmanager
-def interruptible(trainer: Trainer) -> Iterator[None]:
-    """Within, Ctrl-C is a KeyboardInterrupt: Lightning would make a SystemExit of it, which ends scripts without a word."""
-    heard = signal.getsignal(signal.SIGINT)
+def interruptible(trainer: Trainer, interrupts: Interrupts | None = None) -> Iterator[None]:
+    """Within, Ctrl-C is a KeyboardInterrupt: Lightning would make a SystemExit of it, which ends scripts without a word.
+
+    Args:
+        interrupts: what holds it back for a while.
+    """
+    heard, here = signal.getsignal(signal.SIGINT), threading.current_thread() is threading.main_thread()
     try:
+        if interrupts is not None and callable(heard) and here:
+            signal.signal(signal.SIGINT, interrupts.handler(heard))
         yield
     except SystemExit:
         if not trainer.interrupted:
@@ -87,7 +121,7 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
         raise KeyboardInterrupt from None
     finally:
         # Lightning turns a deaf ear while it shuts down, and keeps it where the interrupt came before its own set-up.
-        if heard is not None and threading.current_thread() is threading.main_thread():
+        if heard is not None and here:
             signal.signal(signal.SIGINT, heard)
 
 

@@ -131,6 +131,8 @@ def _unrecognised(data: Any) -> FastGPUError:
             return _missing(Path(data))
         hint = "No file or folder here has that name either; fastgpu.data.sources.list_names() lists the names."
         return UnknownNameError("data set", data, list_names(), hint)
+    if (isinstance(data, list) and data) or hasattr(data, "shape"):
+        raise DataError(f"Data are items with their targets. {_came(data)} came, without targets. Give (x, y).")
     forms = "; ".join(source.form for source in _sources())
     return DataError(f"Data come in one of these forms: {forms}. {_came(data)} came. Bring them into one of these.")
 
@@ -147,4 +149,6 @@ def _came(data: Any) -> str:
         return f"A {type(data).__name__} of {len(data)} ({inside}{', ...' if len(data) > 3 else ''})"
     if isinstance(data, str):
         return f"A string of {len(data):,} characters"
+    if hasattr(data, "shape"):
+        return f"Items of shape {tuple(data.shape)}"
     return f"An object of type {type(data).__name__}"
