@@ -268,7 +268,7 @@ def _become(learner: Learner, best: Learner) -> None:
     settings = dataclasses.replace(best.settings, verbose=learner.settings.verbose, report=learner.settings.report)
     own = [each for each in learner._loggers if not isinstance(each, str) and not (isinstance(each, Tracker) and each.anew())]
     learner.__dict__.update({**best.__dict__, "settings": settings, "calling": learner.calling})
-    learner.log_rows.add(own)
+    learner.log_rows.given += own
 
 
 def _leave_pictures(learner: Learner, best: Learner) -> None:
