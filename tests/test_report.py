@@ -364,7 +364,7 @@ def test_report_before_a_fit_after_load_and_without_data(make, run, digits, tmp_
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path):
     bare = Learner("mlp", "digits", out=tmp_path, verbose=False)
     bare.data.splits = {}  # as after load: nothing is drawn
-    folder = tmp_path / "a folder"
+    folder = tmp_path / "a folder.html"
     folder.mkdir()
     with pytest.raises(RunFolderError, match=r"A report must be written to .*a folder\. It could not be: Is a directory"):
         bare.report(folder)
