@@ -366,9 +366,9 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path):
     bare.data.splits = {}  # as after load: nothing is drawn
     folder = tmp_path / "a folder.html"
     folder.mkdir()
-    with pytest.raises(RunFolderError, match=r"A report must be written to .*a folder\. It could not be: Is a directory"):
+    with pytest.raises(RunFolderError, match=r"A report must be written to .*a folder\.html\. It could not be: Is a directory"):
         bare.report(folder)
-    assert os.listdir(tmp_path) == ["a folder"]
+    assert os.listdir(tmp_path) == ["a folder.html"]
 
 
 @pytest.mark.slow
