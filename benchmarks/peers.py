@@ -80,12 +80,12 @@ def pruned(learner: Callable[[], Learner], epochs: int) -> dict[str, Any]:
         learn.fit(epochs, lr=1e-3, callbacks=[Contiguous(), pruning])
         files[name] = graph(learn)
     learn = learner()
-    learn.prune(0.5, epochs=epochs, lr=1e-3, round_to=4)
+    learn.prune(0.5, epochs=epochs, lr=1e-3)
     files["learn.prune(0.5)"] = graph(learn)
     learn.fit(epochs, lr=3e-4, callbacks=[QuantizationAwareTraining()])
     files["learn.prune(0.5), then trained as int8"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
     learn = learner()
-    learn.fit(2 * epochs, lr=1e-3, schedule="linear", callbacks=[Pruning(0.5, round_to=4), QuantizationAwareTraining(start=0.5)])
+    learn.fit(2 * epochs, lr=1e-3, schedule="linear", callbacks=[Pruning(0.5), QuantizationAwareTraining(start=0.5)])
     files["both callbacks in one fit"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
     return files
 
