@@ -1,11 +1,12 @@
 """FastGPU's compression beside other tools', on the same trained network, digits and graph.
 
     pip install nncf torchao        # what is missing is left out
-    python -m benchmarks.peers      # about a quarter of an hour on one core
+    python -m benchmarks.peers      # about twenty minutes on one core
 
 Two small networks learn the built-in digits at 32x32; each tool then gets the same weights. Whole numbers: onnxruntime's
 quantizer, NNCF and torchao against `learn.quantize()` and `QuantizationAwareTraining`. Pruning: Lightning's `ModelPruning` against
-`learn.prune`, each with as many epochs. Accuracies are those of the files on the validation split (359 digits); times are CPU time of one digit on
+`learn.prune`, each with as many epochs;
+and half pruned, distilled and in whole numbers. Accuracies are those of the files on the validation split (359 digits); times are CPU time of one digit on
 one thread in onnxruntime, all in turns. torchao has no way to a file for onnxruntime: it runs in torch, beside the floats in torch.
 """
 
@@ -25,6 +26,7 @@ from torch import nn
 
 from benchmarks.compression import Residual, depthwise, digits, graph, report, usual
 from fastgpu import Learner
+from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.measure import alternate
@@ -82,11 +84,12 @@ def pruned(learner: Callable[[], Learner], epochs: int) -> dict[str, Any]:
     learn = learner()
     learn.prune(0.5, epochs=epochs, lr=1e-3)
     files["learn.prune(0.5)"] = graph(learn)
-    learn.fit(epochs, lr=3e-4, callbacks=[QuantizationAwareTraining()])
-    files["learn.prune(0.5), then trained as int8"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
     learn = learner()
-    learn.fit(2 * epochs, lr=1e-3, schedule="linear", callbacks=[Pruning(0.5), QuantizationAwareTraining(start=0.5)])
-    files["both callbacks in one fit"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
+    teacher = copy.deepcopy(learn.module)
+    learn.fit_one_cycle(2 * epochs, lr_max=3e-3, callbacks=[Pruning(0.5), Distillation(teacher)])
+    files["Pruning, Distillation"] = graph(learn)
+    learn.fit_one_cycle(epochs, lr_max=1e-3, callbacks=[QuantizationAwareTraining(distill=False), Distillation(teacher)])
+    files["then QuantizationAwareTraining"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
     return files
 
 

@@ -125,6 +125,9 @@ def quantized(
         )
         made = require("onnx", need="Quantizing an ONNX graph").load(file)
     strip(made)
+    made.graph.ClearField("value_info")  # shapes, which every runtime infers, and names of nodes, which are those of their outputs:
+    for node in made.graph.node:  # of a small network's file they are a tenth
+        node.ClearField("name")
     return made
 
 
