@@ -5,9 +5,9 @@
 
 Two small networks learn the built-in digits at 32x32; each tool then gets the same weights. Whole numbers: onnxruntime's
 quantizer, NNCF and torchao against `learn.quantize()` and `QuantizationAwareTraining`. Pruning: Lightning's `ModelPruning` against
-`learn.prune`, each with as many epochs;
-and half pruned, distilled and in whole numbers. Accuracies are those of the files on the validation split (359 digits); times are CPU time of one digit on
-one thread in onnxruntime, all in turns. torchao has no way to a file for onnxruntime: it runs in torch, beside the floats in torch.
+`learn.prune`, each with as many epochs, and half pruned, distilled and in whole numbers. Accuracies are those of the files on the
+validation split (359 digits); times are CPU time of one digit on one thread in onnxruntime, all in turns. torchao has no way to a file
+for onnxruntime: it runs in torch, beside the floats in torch.
 """
 
 from __future__ import annotations
