@@ -38,9 +38,9 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     right = torch.arange(count, device=boxes.device)[:, None].expand(-1, most) * span
     down = torch.zeros_like(right) if groups is None else groups * span
     # What takes no part lies in one place, where the first of it hides the rest at once.
-    aside = -span * torch.tensor([2.0, 2.0, 1.0, 1.0], device=boxes.device)
+    aside = -span * boxes.new_tensor([2.0, 2.0, 1.0, 1.0])
     moved = torch.where((scores > 0)[..., None], boxes + torch.stack([right, down, right, down], -1), aside)
-    kept = nms(moved.flatten(0, 1), scores.flatten(), overlap)
+    kept = nms(moved.flatten(0, 1), scores.flatten().to(moved.dtype), overlap)
     found = torch.zeros_like(scores.flatten()).index_fill(0, kept, 1.0).reshape(count, most)
     return (found > 0) & (scores > 0)
 
