@@ -200,12 +200,12 @@ def test_wrong_values_get_one_line(make, out, name, value):
     assert not out.exists()
 
 
-def test_a_failing_logger_never_stops_training(make):
+def test_a_failing_logger_never_stops_training(make, out):
     class Broken(pl.loggers.CSVLogger):
         def log_metrics(self, *args, **kwargs):
             raise OSError("the disk is full")
 
-    learn = make(logger=[Broken("nowhere"), "csv"])
+    learn = make(logger=[Broken(out), "csv"])
     with pytest.warns(UserWarning, match="Broken failed and is left out.*disk is full"):
         learn.fit(2)
     assert len(learn.history) == 2

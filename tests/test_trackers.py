@@ -187,6 +187,7 @@ def test_an_mlflow_run_goes_on_after_resume_and_tells_of_a_failure(make):
 @pytest.mark.usefixtures("_own_store")
 def test_an_mlflow_run_goes_on_with_other_data(make, digits, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)  # where MLflow's own default puts artifacts
     learn = make(logger="mlflow")
     learn.fit(1)
     (x, y), held_out = digits
