@@ -413,7 +413,7 @@ def test_benchmark(learner):
     assert found["torch"]["difference"] == 0.0
     assert found["onnx"]["memory_mb"] < found["torch"]["memory_mb"]
     assert all(row[key] > 0 for row in found.rows for key in ("ms_1", "ms_32", "per_second", "size_mb"))
-    assert repr(found).splitlines()[0].split()[:2] == ["format", "accuracy"]
+    assert repr(found).splitlines()[0].split()[:2] == ["format", "numbers"]
     assert list(found.to_frame()["format"]) == ["torch", "onnx"]
     assert json.loads(json.dumps(found.to_dict())) == found.rows
     with pytest.raises(UnknownNameError, match="Unknown format in this benchmark 'onx'. Did you mean 'onnx'"):
