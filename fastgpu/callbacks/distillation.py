@@ -71,7 +71,7 @@ class Distillation(Callback):
             if self._own is not None:  # of a fit that goes on
                 teacher.load_state_dict(self._own)
             self._own = {name: t.detach().clone() for name, t in teacher.state_dict().items()}
-        elif any(own is theirs for own in net.modules() for theirs in teacher.modules()):
+        elif not set(net.modules()).isdisjoint(teacher.modules()):
             raise ArgumentError("A teacher is another network than the one that learns. The same came. Leave teacher out: it is the network as it was.")
         else:
             teacher = _without_compiled(copy.deepcopy(teacher))  # the teacher's owner keeps it as it is
