@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fastgpu.compress.row_grid import fp8_rows, whole_rows
+
 __all__ = ["INPUTS", "InputRange"]
 
-INPUTS = ("range", "dynamic", "float")
-"""How a quantized layer takes its inputs: on the grid of a range seen before, on that of each batch's own range, or as they are."""
+INPUTS = ("range", "dynamic", "float", "fp8")
+"""How a quantized layer takes its inputs: on the grid of a range seen before, on that of each batch's own range (for CUDA devices of each
+row's), as they are, or as 8-bit floats."""
 
 MOMENTUM = 0.05
 """Weight of a new batch's least and largest value."""
@@ -22,6 +25,7 @@ class InputRange(nn.Module):
     Args:
         symmetric: grid of -127 to 127 around 0, as TensorRT takes it; otherwise 0 to 255 from `low` to `high`.
         inputs: one of `INPUTS`; only the first observes.
+        rows: whether each row of a batch has a dynamic grid of its own, `fastgpu.compress.row_grid`.
 
     Attributes:
         observing: whether batches widen the range.
@@ -41,9 +45,9 @@ class InputRange(nn.Module):
     high: Tensor
     batches: Tensor
 
-    def __init__(self, *, symmetric: bool = False, inputs: str = "range") -> None:
+    def __init__(self, *, symmetric: bool = False, inputs: str = "range", rows: bool = False) -> None:
         super().__init__()
-        self.symmetric, self.inputs = symmetric, inputs
+        self.symmetric, self.inputs, self.rows = symmetric, inputs, rows
         self.observing, self.simulating, self.widest = True, True, False
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
@@ -54,6 +58,8 @@ class InputRange(nn.Module):
             self._observe(x)
         if self.inputs == "float" or not self.simulating:
             return x
+        if self.inputs == "fp8" or self.rows:
+            return fp8_rows(x) if self.inputs == "fp8" else whole_rows(x)
         return self._rounded(x, *(_extent(x) if self.inputs == "dynamic" else (self.low, self.high)))
 
     @torch.no_grad()
