@@ -150,21 +150,25 @@ def on_the_device(out: str, epochs: int) -> None:
     print(f"ViT: after QuantizationAwareTraining {100 * simulated:.2f}, file {100 * of_file(learn, out):.2f}", flush=True)
 
 
-def inference(out: str) -> None:
-    """ViT-Base compiled in bf16, and with whole numbers and 8-bit floats, as `learn.export("model.cuda.pt2")` writes it."""
+def inference(out: str, depth: int) -> None:
+    """Blocks of ViT-Base compiled in bf16, and with whole numbers and 8-bit floats, as `learn.export("model.cuda.pt2")` writes it."""
     rng = np.random.default_rng(0)
     data = (rng.integers(0, 256, (64, 3, SIZE, SIZE), np.uint8), np.arange(64) % 10)
-    learn = Learner("vit_base_patch16_224", data, pretrained=False, out=out, verbose=False)
+    net = timm.create_model("vit_base_patch16_224", depth=depth, num_classes=10)
+    learn = Learner(net, data, out=out, verbose=False)
     source = make_source(learn, samples_of(learn), 0.0)
     layers = quantizable(learn.module, "cuda")
-    models = {"bf16": CUDA.ready(source)}
-    for mode, inputs in CUDA.modes.items():
-        models[mode] = CUDA.ready(dataclasses.replace(source, rounded=dict.fromkeys(layers, inputs)))
+    sources = {mode: dataclasses.replace(source, rounded=dict.fromkeys(layers, inputs)) for mode, inputs in CUDA.modes.items()}
+    models = {}
+    for name, each in {"bf16": source, **sources}.items():
+        began = time.perf_counter()
+        models[name] = CUDA.ready(each)
+        print(f"ViT-Base, {depth} blocks, {name:8} compiled in {time.perf_counter() - began:.0f} s", flush=True)
     for items in (1, 32, 128):
         found = dict(zip(models, CUDA.latencies(list(models.values()), source.example, items)))
         for name, each in found.items():
             share, size = each.median / found["bf16"].median, CUDA.size_kb(models[name]) / 1024
-            print(f"ViT-Base, {name:8} {items:4} items {each.median:7.2f} ms  {share:.2f} of bf16's time, {size:.0f} MB", flush=True)
+            print(f"ViT-Base, {depth} blocks, {name:8} {items:4} items {each.median:7.2f} ms  {share:.2f} of bf16's time, {size:.0f} MB", flush=True)
 
 
 PARTS = ("inference", "on_the_device", "quantized_steps", "carried_over", "training")
@@ -174,11 +178,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS), metavar="part", help=", ".join(PARTS))
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--depth", type=int, default=12, help="blocks of ViT-Base")
     chosen = parser.parse_args()
     print(torch.cuda.get_device_name(), torch.__version__)
     with tempfile.TemporaryDirectory() as out:
         run: dict[str, Callable[[], None]] = {
-            "inference": lambda: inference(out),
+            "inference": lambda: inference(out, chosen.depth),
             "on_the_device": lambda: on_the_device(out, chosen.epochs),
             "quantized_steps": quantized_steps,
             "carried_over": lambda: carried_over(out, chosen.epochs),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fastgpu.compress.weight_grid import pass_gradient
+
 __all__ = ["LARGEST_FP8", "fp8_rows", "whole_rows"]
 
 LARGEST_FP8 = 448.0
@@ -23,7 +25,7 @@ def whole_rows(x: Tensor) -> Tensor:
     """
     step = _largest(x) / 127.5
     # Times the inverse, as torchao does: so the largest value, half way between two steps, falls to the same one.
-    return x + ((x.detach().float() * (1 / step)).round().clamp(-128, 127) * step - x.detach()).to(x.dtype)
+    return pass_gradient(x, ((x.detach().float() * (1 / step)).round().clamp(-128, 127) * step).to(x.dtype))
 
 
 def fp8_rows(x: Tensor) -> Tensor:
@@ -38,7 +40,7 @@ def fp8_rows(x: Tensor) -> Tensor:
     """
     step = _largest(x) / LARGEST_FP8
     rounded = (x.detach().float() / step).clamp(-LARGEST_FP8, LARGEST_FP8).to(torch.float8_e4m3fn)
-    return x + (rounded.float() * step - x.detach()).to(x.dtype)
+    return pass_gradient(x, (rounded.float() * step).to(x.dtype))
 
 
 def _largest(x: Tensor) -> Tensor:
