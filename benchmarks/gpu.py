@@ -163,7 +163,8 @@ def inference(out: str, depth: int) -> None:
     for name, each in {"bf16": source, **sources}.items():
         began = time.perf_counter()
         models[name] = CUDA.ready(each)
-        print(f"ViT-Base, {depth} blocks, {name:8} compiled in {time.perf_counter() - began:.0f} s", flush=True)
+        CUDA.latencies([models[name]], source.example, 32)
+        print(f"ViT-Base, {depth} blocks, {name:8} made and compiled in {time.perf_counter() - began:.0f} s", flush=True)
     for items in (1, 32, 128):
         found = dict(zip(models, CUDA.latencies(list(models.values()), source.example, items)))
         for name, each in found.items():

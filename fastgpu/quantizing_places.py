@@ -15,12 +15,12 @@ from torch import Tensor
 
 from fastgpu.compress.measure import Latency, alternate
 from fastgpu.compress.quantize import input_ranges, quantized_layers
-from fastgpu.export.base import Source
-from fastgpu.export.cuda import write as write_cuda
+from fastgpu.export.base import FORMATS, Source
 from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
 from fastgpu.export.int8_weights import with_whole_weights
 from fastgpu.export.onnx import to_onnx
+from fastgpu.export.pt2 import opened
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ CPU = Place(
 )
 
 
-# CUDA devices: compiled code
+# CUDA devices: a graph of torch.export, compiled when it is first called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +120,8 @@ class _Compiled:
 def _compiled(source: Source) -> _Compiled:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.cuda.pt2"
-        write_cuda(source, file)
-        return _Compiled(torch._inductor.aoti_load_package(str(file)), file.stat().st_size / 1024)
+        FORMATS["cuda"].write(source, file)
+        return _Compiled(torch.compile(opened(file)[0], dynamic=True), file.stat().st_size / 1024)
 
 
 def _named(learner: Learner, batches: Sequence[Mapping[str, Any]], source: Source, floats: Any) -> Source:
@@ -133,7 +133,7 @@ def _on_device(models: Sequence[_Compiled], example: Mapping[str, Tensor], items
     given = [value[:1].repeat_interleave(items, 0).cuda() for value in example.values()]
 
     def call(model: _Compiled) -> None:
-        with torch.inference_mode():
+        with torch.no_grad():
             model.call(*given)
         torch.cuda.synchronize()
 

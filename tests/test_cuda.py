@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +16,9 @@ from fastgpu.compress.quantize import finalize, prepare, quantizable, quantized_
 from fastgpu.compress.restore import load_weights
 from fastgpu.compress.row_grid import whole_rows
 from fastgpu.errors import ArgumentError, DeviceError, ModelError, UnknownNameError
-from fastgpu.export.cuda import lowered
+from fastgpu.export.base import FORMATS
+from fastgpu.export.cuda import lowered, write
+from fastgpu.export.worker import Worker
 from fastgpu.exportable import agreement_of, by_learner, make_source, samples_of
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -124,6 +127,25 @@ def test_what_is_lowered_gives_what_was_simulated(learn, inputs):
     assert next(source.graph.parameters()).dtype == torch.float32, "the source stays as it is"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("inputs", ["dynamic", "float", None])
+def test_a_file_is_compiled_in_a_process_without_torchao(learn, tmp_path, inputs):
+    """As on a GPU, but on the processor: what a file holds, and how it is loaded, does not depend on the device."""
+    pytest.importorskip("torchao")
+    if inputs:
+        prepare(learn.module, target="cuda", inputs=inputs)
+    batches = samples_of(learn)[1:3]
+    source = make_source(learn, batches, 0.0)
+    rounded = {name: str(layer.inputs) for name, layer in quantized_layers(learn.module).items()}
+    write(dataclasses.replace(source, rounded=rounded), tmp_path / "m.cuda.pt2", "cpu")
+    given = [{name: each["x"][name].numpy() for name in source.graph.inputs} for each in batches]
+    with Worker(FORMATS["cuda"].load, tmp_path / "m.cuda.pt2") as worker:
+        found = worker.run(given, tmp_path)
+        np.savez(tmp_path / "batch.npz", **given[-1])
+        assert worker.time(tmp_path / "batch.npz", 0.05, FORMATS["cuda"].clock) > 0
+    assert agreement_of(learn, found, by_learner(learn, source.graph, batches)).largest < 0.05
+
+
 def test_it_travels_with_the_weights(learn, tmp_path):
     prepare(learn.module, target="cuda", inputs="fp8")
     learn.save(tmp_path / "m.safetensors")
@@ -173,7 +195,7 @@ def test_without_a_gpu(learn, tmp_path):
         lambda: learn.export(tmp_path / "new" / "m.cuda.pt2"),
         lambda: learn.benchmark(["cuda"]),
     ):
-        with pytest.raises(DeviceError, match="Code for a GPU is compiled on one. There is no CUDA device here"):
+        with pytest.raises(DeviceError, match="A graph for a GPU is made on one. There is no CUDA device here"):
             call()
     assert not (tmp_path / "new").exists()
 

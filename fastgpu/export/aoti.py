@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from fastgpu.errors import ExportError
 from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header
 from fastgpu.export.pt2 import program, torch_run
 
-__all__ = ["archive", "load", "manifest_of", "write"]
+__all__ = ["load", "write"]
 
 
 def write(source: Source, path: Path) -> None:
     """Compile a source into an archive with a shared library.
-
-    Raises:
-        ExportError: there is no C++ compiler, or the network cannot be traced or compiled.
-    """
-    archive(source, path, "aoti")
-
-
-def archive(source: Source, path: Path, format: str) -> None:
-    """Compile a source for the device that it is on.
-
-    Args:
-        source: the source.
-        path: the archive.
-        format: name of the format, for errors.
 
     Raises:
         ExportError: there is no C++ compiler, or the network cannot be traced or compiled.
@@ -41,28 +25,25 @@ def archive(source: Source, path: Path, format: str) -> None:
     from fastgpu.export.graph import tracing
 
     if not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
-        raise ExportError(f"The format {format} needs a C++ compiler. None is on the PATH. Install g++, or take format='pt2'.")
-    made = program(source, format)
-    with tracing(source.graph, format):
+        raise ExportError("The format aoti needs a C++ compiler. None is on the PATH. Install g++, or take format='pt2'.")
+    made = program(source, "aoti")
+    with tracing(source.graph, "aoti"):
         torch._inductor.aoti_compile_and_package(made, package_path=str(path))
-    with zipfile.ZipFile(path, "a") as file:
-        root = file.namelist()[0].partition("/")[0]
-        file.writestr(f"{root}/extra/{KEY}.json", header(source.manifest))
-
-
-def manifest_of(path: Path) -> dict[str, Any]:
-    """What an archive says of itself, read past torch."""
-    with zipfile.ZipFile(path) as file:
-        name = next(each for each in file.namelist() if each.endswith(f"/extra/{KEY}.json"))
-        return json.loads(file.read(name))
+    with zipfile.ZipFile(path, "a") as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{root}/extra/{KEY}.json", header(source.manifest))
 
 
 def load(path: Path, threads: int) -> Run:
-    """A file in torch."""
+    """A file in torch; what it says of itself is read past torch."""
+    import json
+
     import torch
 
     torch.set_num_threads(threads)
-    manifest = manifest_of(path)
+    with zipfile.ZipFile(path) as archive:
+        name = next(each for each in archive.namelist() if each.endswith(f"/extra/{KEY}.json"))
+        manifest = json.loads(archive.read(name))
     return torch_run(torch._inductor.aoti_load_package(str(path)), manifest["inputs"], manifest["outputs"])
 
 

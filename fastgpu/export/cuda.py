@@ -1,4 +1,7 @@
-"""CUDA: machine code for a GPU like the one that it was made on, in bfloat16, with torchao's whole numbers or 8-bit floats."""
+"""CUDA: a graph of torch.export for a GPU, in bfloat16, with torchao's whole numbers or 8-bit floats; compiled where it is loaded.
+
+Not compiled ahead of time: the package of a single layer that torch 2.11 compiled so for a GPU ended the process that loaded it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.errors import DeviceError
-from fastgpu.export.aoti import archive, manifest_of
 from fastgpu.export.base import FORMATS, Format, Run, Source
+from fastgpu.export.pt2 import opened, save
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
@@ -35,21 +38,22 @@ def refuse_missing(*, fp8: bool = False) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise DeviceError("Code for a GPU is compiled on one. There is no CUDA device here. Take another format, or run where there is one.")
+        raise DeviceError("A graph for a GPU is made on one. There is no CUDA device here. Take another format, or run where there is one.")
     if fp8 and torch.cuda.get_device_capability() < FP8_CAPABILITY:
         wanted, has = (".".join(map(str, each)) for each in (FP8_CAPABILITY, torch.cuda.get_device_capability()))
         raise DeviceError(f"8-bit floats need compute capability {wanted}. {torch.cuda.get_device_name()} has {has}. Take mode='int8'.")
 
 
-def write(source: Source, path: Path) -> None:
-    """Compile a source into an archive with a shared library and kernels.
+def write(source: Source, path: Path, device: str = "cuda") -> None:
+    """Write a source as a `.pt2` archive of a graph on a device.
 
     Raises:
         DeviceError: there is no CUDA device.
-        ExportError: there is no C++ compiler, or the network cannot be traced or compiled.
+        ExportError: the network cannot be traced.
     """
-    refuse_missing()
-    archive(lowered(source, "cuda"), path, "cuda")
+    if device == "cuda":
+        refuse_missing()
+    save(lowered(source, device), path, "cuda", decomposed=True)  # plain tensors: torchao is not needed where it is loaded
 
 
 def lowered(source: Source, device: str) -> Source:
@@ -121,15 +125,16 @@ def _as(dtype: str, values: Any) -> Any:
 
 
 def load(path: Path, threads: int) -> Run:
-    """A file in torch, on the GPU; arrays go there and come back."""
+    """A file in torch, compiled for the device that it lies on at its first calls; arrays go there and come back."""
     import torch
 
     torch.set_num_threads(threads)
-    manifest, called = manifest_of(path), torch._inductor.aoti_load_package(str(path))
+    graph, manifest = opened(path)
+    called, device = torch.compile(graph, dynamic=True), next(iter(graph.state_dict().values())).device
 
     def run(x: Any) -> dict[str, Any]:
-        with torch.inference_mode():
-            found = called(*[torch.from_numpy(x[name]).cuda(non_blocking=True) for name in manifest["inputs"]])
+        with torch.no_grad():
+            found = called(*[torch.from_numpy(x[name]).to(device, non_blocking=True) for name in manifest["inputs"]])
         return {name: value.cpu().numpy() for name, value in zip(manifest["outputs"], found)}
 
     return run
