@@ -68,7 +68,7 @@ class InputRange(nn.Module):
         if self.widest:
             low, high = torch.minimum(low, self.low), torch.maximum(high, self.high)
         # The first batch is copied, without asking the device which it is.
-        share = torch.where((self.batches == 0) | self.widest, 1.0, MOMENTUM).to(low.dtype)
+        share = 1.0 if self.widest else (self.batches == 0).to(low.dtype).clamp_min(MOMENTUM)
         self.low.lerp_(low, share)
         self.high.lerp_(high, share)
         self.batches += 1
@@ -90,7 +90,7 @@ class InputRange(nn.Module):
         if self.symmetric:
             return (torch.maximum(high, -low) / 127).clamp_min(tiny), torch.zeros_like(low, dtype=torch.int32)
         step = ((high - low) / 255).clamp_min(tiny)
-        return step, (-low / step).round().clamp(0, 255).to(torch.int32)
+        return step, (-low / step).round().to(torch.int32)  # 0 to 255, as 0 lies between low and high
 
     def extra_repr(self) -> str:
         """What `print(network)` shows."""
