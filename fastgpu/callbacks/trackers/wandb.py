@@ -21,6 +21,9 @@ __all__ = ["WandBLogger", "wandb"]
 PATIENCE = 30
 """Seconds that a server has to answer when a run begins; after them the run stays on the disk."""
 
+LOCAL_PATIENCE = 120
+"""Seconds that wandb's own process has, which on a laden machine is slow: without it nothing is recorded."""
+
 FORBIDDEN = "/\\#?%:"
 LONGEST = 128
 
@@ -144,6 +147,8 @@ class WandBLogger(Tracker, Logger):
         from wandb.errors import AuthenticationError, CommError
 
         self._keys = set()
+        if "WANDB__SERVICE_WAIT" not in os.environ:
+            wandb.setup(wandb.Settings(x_service_wait=LOCAL_PATIENCE))
         opened = wandb.run
         self._borrowed = opened is not None and self._id in (None, opened.id)
         if opened is not None and self._borrowed:
@@ -164,7 +169,7 @@ class WandBLogger(Tracker, Logger):
         return run
 
     def _init(self, wandb: Any, mode: Any) -> Any:
-        patience = {} if "WANDB_INIT_TIMEOUT" in os.environ else {"init_timeout": PATIENCE}
+        patience = {} if "WANDB_INIT_TIMEOUT" in os.environ else {"init_timeout": LOCAL_PATIENCE if mode == "offline" else PATIENCE}
         swept = bool(os.environ.get("WANDB_SWEEP_ID"))  # the agent has chosen project and id
         place = {} if swept else {"project": self.project, "id": self._id, "group": self.group, **self._asked}
         return wandb.init(
