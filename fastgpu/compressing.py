@@ -20,7 +20,8 @@ from fastgpu.compress.report import CompressionReport
 from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 from fastgpu.export.onnx import to_onnx
 from fastgpu.exportable import make_source, samples_of
-from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.fit_planning import plan_fit
+from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.judging import evaluate
 from fastgpu.quantizing import batches_of, drop, graph_facts, int8_model

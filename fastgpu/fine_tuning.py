@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.errors import ArgumentError
-from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.fit_planning import plan_fit
+from fastgpu.fitting import run_fit
 from fastgpu.history import History
 
 if TYPE_CHECKING:

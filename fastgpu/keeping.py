@@ -19,7 +19,7 @@ from fastgpu.compress.restore import load_weights, take_form
 from fastgpu.config import Settings, has_object, several
 from fastgpu.data.module import DataModule
 from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
-from fastgpu.fitting import last_weights
+from fastgpu.fit_ending import last_weights
 from fastgpu.history import History
 from fastgpu.inputs import Input
 from fastgpu.tasks import Task

@@ -21,7 +21,8 @@ from fastgpu.config import Settings, known_keywords, plain, several
 from fastgpu.console import unbroken
 from fastgpu.errors import ArgumentError
 from fastgpu.fine_tuning import run_fine_tune
-from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.fit_planning import plan_fit
+from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.keeping import facts, load_learner, plan_to_resume, save_learner
 from fastgpu.looking_verbs import LookingVerbs

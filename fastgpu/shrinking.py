@@ -19,7 +19,8 @@ from fastgpu.compress.prune import Pruned
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.structure import Example
 from fastgpu.errors import ArgumentError
-from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.fit_planning import plan_fit
+from fastgpu.fitting import run_fit
 from fastgpu.judging import evaluate
 from fastgpu.train.preflight import check_batch
 

@@ -22,7 +22,8 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.callbacks.trackers.base import Tracker
 from fastgpu.config import plain
 from fastgpu.errors import ArgumentError, NonFiniteLossError
-from fastgpu.fitting import plan_fit, run_fit
+from fastgpu.fit_planning import plan_fit
+from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.optional import require
 from fastgpu.recipe import make_module

@@ -14,7 +14,7 @@ from fastgpu.assemble import architecture_name, build_network
 from fastgpu.config import Settings
 from fastgpu.data.split import LoaderSplit
 from fastgpu.errors import ArgumentError, UnknownNameError
-from fastgpu.fitting import plan_fit
+from fastgpu.fit_planning import plan_fit
 from fastgpu.recipe import check_recipe, choose_lr, class_weights, make_module
 from fastgpu.train.hardware import choose
 from fastgpu.train.preflight import check_batch, check_precision
