@@ -90,17 +90,21 @@ def export(
     with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
-        source = make_source(learner, batches, allowed)
-        if wanted:
-            source = int8_source(learner, batches, source, forced=int8 is True)
+        floats = make_source(learner, batches, allowed)
         if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
-            source = dataclasses.replace(source, manifest={**source.manifest, "metrics": metrics})
-        kind.write(source, staged)
+            floats = dataclasses.replace(floats, manifest={**floats.manifest, "metrics": metrics})
+        source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
+        try:
+            certificate = _write(learner, format, staged, source, batches, allowed, verify)
+        except ExportError as error:
+            if source is floats or int8 is True:
+                raise
+            certificate = _write(learner, format, staged, floats, batches, allowed, verify)
+            learner.say(f"export: the file holds floats, since the one of whole numbers was refused: {error}")
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
-        certificate = None
-        if verify:
-            certificate = _certificate(learner, format, staged, source, batches, allowed) | {"seconds": round(time.perf_counter() - began, 2)}
+        if certificate is not None:
+            certificate["seconds"] = round(time.perf_counter() - began, 2)
             certificate["files"] = {name: _sha256(staged.with_name(name)) for name in names}
             staged.with_name(path.name + ".json").write_text(json.dumps(certificate, indent=1, default=str) + "\n", encoding="utf-8")
             names.append(path.name + ".json")
@@ -142,6 +146,18 @@ def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
             "callbacks=['quantization_aware_training']."
         )
     return int8 is not False and able and format in known
+
+
+def _write(
+    learner: Learner, format: str, staged: Path, source: Source, batches: Sequence[Batch], tolerance: float, verify: bool
+) -> dict[str, Any] | None:
+    """Write a source, over what was tried there before; what verifying it finds.
+
+    Raises:
+        ExportError: it cannot be written, or is further from the learner than the tolerance.
+    """
+    FORMATS[format].write(source, staged)
+    return _certificate(learner, format, staged, source, batches, tolerance) if verify else None
 
 
 def _certificate(

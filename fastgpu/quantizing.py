@@ -109,7 +109,7 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
         if not _pays(plain_ms, whole_ms, inputs):
             learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
             return floats
-    return dataclasses.replace(source, model=whole, manifest={**source.manifest, "precision": PRECISIONS[inputs]})
+    return dataclasses.replace(source, model=whole, manifest={**floats.manifest, "precision": PRECISIONS[inputs]})
 
 
 def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: Any) -> Any:

@@ -124,7 +124,8 @@ class ShrinkVerbs:
         Args:
             path: the file; its suffix tells the format, one without gets it.
             format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"`, `"executorch"` or `"safetensors"`; None: by the suffix, else onnx.
-            int8: whether layers compute with whole numbers of 8 bits; `"auto"`: where the network is quantized, and that is faster here.
+            int8: whether layers compute with whole numbers of 8 bits; `"auto"`: where the network is quantized, and that is faster here
+                and near enough; else floats, and a line says why.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
             tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
 
