@@ -93,7 +93,8 @@ def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candid
 
 
 def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Source:
-    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a word.
+    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a
+    word; a learner that was compressed to a size is none to be fast.
 
     Args:
         samples: what `samples_of` gave.
@@ -104,7 +105,7 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
     plain = to_onnx(source.graph, source.example, source.lengths)
     whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
     inputs = str(next(iter(quantized_layers(learner.module).values())).inputs)
-    if not forced:
+    if not forced and not learner.small_file:
         plain_ms, whole_ms = (each.median for each in latencies([plain, whole], source.example))
         if not _pays(plain_ms, whole_ms, inputs):
             learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
