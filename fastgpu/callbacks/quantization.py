@@ -87,7 +87,7 @@ class QuantizationAwareTraining(Callback):
             self.distillation.on_fit_start(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        share = share_done(trainer, pl_module, batch_idx)
+        share = share_done(trainer, pl_module)
         phase = (share < self.freeze_at, share >= self.start)
         if phase != self._phase:
             self._phase = phase
