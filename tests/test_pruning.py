@@ -192,6 +192,21 @@ class TestWeights:
         assert torch.equal(net[4].weight, head)
         assert "size and latency stay as they were" in str(result)
 
+    def test_the_head_is_what_gives_the_answer_wherever_it_was_registered(self):
+        class HeadFirst(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.classes, self.boxes = nn.Linear(16, 3), nn.Linear(16, 4)
+                self.norm, self.body, self.grid = nn.LayerNorm(3), nn.Linear(8, 16), nn.Parameter(torch.zeros(1, 8))
+
+            def forward(self, x):
+                seen = self.body(x + self.grid).relu()
+                return {"scores": self.norm(self.classes(seen)).softmax(1), "boxes": self.boxes(seen).reshape(-1, 2, 2).exp()}
+
+        result = prune(HeadFirst(), torch.randn(2, 8), method="unstructured")
+        assert result.layers == {"body": (64, 128)}
+        assert result.left == dict.fromkeys(("classes", "boxes"), "its outputs are the network's answer")
+
     def test_two_of_each_four(self):
         net = nn.Sequential(nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 1), nn.Conv2d(6, 3, 1))
         masks = WeightMasks(net, two_of_four=True, head=())
@@ -400,6 +415,20 @@ class TestPlainLightning:
         assert zeros.sum() == 512
         trained([callback], module)
         assert torch.equal(module.net[1].weight == 0, zeros)
+
+    def test_single_weights_of_the_head_stay_though_it_was_registered_first(self):
+        class HeadFirst(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head, self.body = nn.Linear(16, 10), nn.Linear(64, 16)
+
+            def forward(self, x):
+                return self.head(self.body(x.flatten(1)).relu())
+
+        module, callback = Plain(), Pruning(method="unstructured")
+        module.net = HeadFirst()
+        trained([callback], module)
+        assert callback.pruned.left == {"head": "its outputs are the network's answer"}
 
     def test_a_fit_that_ends_early_cuts_what_it_had_come_to(self):
         class Stop(pl.Callback):
