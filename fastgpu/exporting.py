@@ -241,8 +241,11 @@ def _stage(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
         done = True
+    except (ExportError, RunFolderError) as error:  # the user knows of no hidden folder
+        hidden, place = f"{folder}{os.sep}", str(path).removesuffix(path.name)
+        raise type(error)(str(error).replace(hidden, place)) from error.__cause__
     except OSError as error:
-        if isinstance(error, RunFolderError) or error.errno is None:
+        if error.errno is None:
             raise
         raise RunFolderError(f"An exported file must be written to {path}. It could not be: {error.strerror}. Choose another path.") from None
     finally:
