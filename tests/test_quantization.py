@@ -16,6 +16,7 @@ from plain_lightning import Plain, loader, trained
 from torch import nn
 
 from fastgpu import Learner
+from fastgpu.callbacks import Pruning
 from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.distill import distillation_loss
@@ -258,6 +259,28 @@ class TestLearner:
         assert (from_run.predict(x).probabilities == learn.predict(x).probabilities).all()
         learn.fit(1)  # without the callback: the ranges stay, the weights learn on
         assert len(quantized_layers(learn.module)) == len(quantized_layers(again.module)) > 0
+
+    @pytest.mark.parametrize("kind", [QuantizationAwareTraining, Pruning])
+    def test_an_interrupt_in_the_first_epoch_leaves_the_network_that_there_was(self, make, capsys, kind):
+        class Interrupt(pl.Callback):
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                raise KeyboardInterrupt
+
+        learn = make("mlp", batch_size=32, verbose=True)
+        learn.fit(2)
+        before = {name: value.clone() for name, value in learn.module.state_dict().items()}
+        capsys.readouterr()
+        learn.fit(2, callbacks=[kind(), Interrupt()])
+        assert learn.history.interrupted
+        said = capsys.readouterr().out
+        assert f"weights: epoch 2, the best val_accuracy ({learn.history['val_accuracy'][-1]:.4f})" in said
+        assert "no validation data" not in said
+        assert equal(learn.module.state_dict(), before)
+        assert (len(learn.history), learn.weights_epoch) == (2, 2)
+        callback = kind()
+        learn.fit(2, callbacks=[callback])
+        assert learn.weights_epoch == 4  # the last, since those before were of another network
+        assert quantized_layers(learn.module) if kind is QuantizationAwareTraining else callback.pruned
 
     def test_a_killed_fit_is_resumed_to_the_bit(self, make, tmp_path):
         class Stop(pl.Callback):

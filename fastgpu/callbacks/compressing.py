@@ -84,7 +84,10 @@ def _timers(trainer: Trainer) -> list[Timer]:
 
 
 def compare_last_epoch_only(module: Any) -> None:
-    """Let the Learner keep the weights of the fit's last epoch: those of earlier ones are of another network."""
+    """Let the Learner keep the weights of the fit's last epoch: those of earlier ones are of another network.
+
+    Called once an epoch of the fit is trained: one that is interrupted in its first leaves the network that there was.
+    """
     if isinstance(module, TaskModule):
         module.best_from = module.plan.last - 1
 

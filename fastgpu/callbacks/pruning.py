@@ -137,7 +137,7 @@ class Pruning(Callback):
             self._state = {"first": first, "masks": self._state.get("masks", {})}
         self._steps = self._state.get("steps", 0)
         if self._prepared is not None and self._prepared.net is self._net:
-            self._take(self._prepared, pl_module)
+            self._take(self._prepared)
         else:
             self._handles.append(_called(pl_module, self._net).register_forward_pre_hook(self._seen, with_kwargs=True))
         self._prepared = None
@@ -146,6 +146,10 @@ class Pruning(Callback):
             self._after_step(trainer, pl_module)
 
         self._handles += [optimizer.register_step_post_hook(after_step) for optimizer in trainer.optimizers]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._masks is not None and self._changes:
+            compare_last_epoch_only(pl_module)
 
     def on_validation_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         if batch_idx == 0 and self._masks is not None:
@@ -172,7 +176,7 @@ class Pruning(Callback):
         self._state = dict(state_dict)
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        masks = self._masks or self._take(self._make(self._net, self._seen.example), pl_module)
+        masks = self._masks or self._take(self._make(self._net, self._seen.example))
         if self._state.get("first") is None:  # a plain Trainer's fit, which knows its epoch from here on
             self._state |= {"first": trainer.current_epoch, "first_step": trainer.global_step}
         first = self._state["first"], self._state.get("first_step", 0)
@@ -199,13 +203,12 @@ class Pruning(Callback):
             ignore=self.ignore,
         )
 
-    def _take(self, masks: Masks, module: LightningModule) -> Masks:
+    def _take(self, masks: Masks) -> Masks:
         """Begin with these masks: those of an earlier fit of the same network go on, and those of a checkpoint."""
         masks.bind()
         if self._memory is not None and self._memory[0]() is self._net:
             masks.follow(self._memory[1])
-        if masks.pending:
-            compare_last_epoch_only(module)
+        self._changes = masks.pending
         masks.load(self._state.get("masks", {}))
         self._masks = masks
         return masks

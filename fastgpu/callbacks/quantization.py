@@ -82,7 +82,6 @@ class QuantizationAwareTraining(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._phase = None
-        compare_last_epoch_only(pl_module)
         if self.distillation:
             self.distillation.on_fit_start(trainer, pl_module)
 
@@ -94,6 +93,7 @@ class QuantizationAwareTraining(Callback):
             settle(network_in(pl_module), observing=phase[0], simulating=phase[1])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        compare_last_epoch_only(pl_module)
         _agree(trainer, network_in(pl_module))
         settle(network_in(pl_module), observing=False, simulating=True)
         self._phase = None
