@@ -92,7 +92,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
     source = make_source(learner, batches, 0.0)
     whole = source
     if quantized_layers(learner.module) and any(kind.int8 for kind in kinds.values()):
-        whole = int8_source(learner, batches, source, forced=False)  # as export writes it
+        whole = int8_source(learner, batches, source, forced=False)  # as export writes it, where it proves it
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     expected = by_learner(learner, source.graph, batches)
     rows: dict[str, dict[str, Any]] = {}

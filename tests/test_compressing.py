@@ -103,6 +103,20 @@ def test_a_latency_is_that_of_the_file_that_export_writes(make):
     assert report.notes[0] == "float32: so export writes it, since whole numbers are slower here or too far from the network"
 
 
+@pytest.mark.slow
+def test_a_network_whose_file_is_refused_is_left_out(make):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    learner = make(net, lr=1e-2)
+    learner.fit(4)
+    with torch.no_grad():  # beside one input so large the others round to 0, which a file of floats does not do
+        net[1].bias[0], net[3].weight[:, 0] = 1e4, 0.0
+    learner.lr = 1e-9
+    report = learner.compress({"size": 0.5}, max_drop=100, epochs=1)
+    assert report.notes[0].startswith("int8: refused: An exported file must give what the learner gives")
+    assert "int8" not in [step["step"] for step in report.steps]
+    assert not report.notes[-1].startswith("kept: int8")
+
+
 def test_an_interrupt_ends_it_with_what_there_is(make):
     class Interrupt(pl.Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
