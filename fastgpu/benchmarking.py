@@ -90,9 +90,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
     for kind in kinds.values():
         refuse_own(learner, kind)
     source = make_source(learner, batches, 0.0)
-    whole = source
-    if quantized_layers(learner.module) and any(kind.int8 for kind in kinds.values()):
-        whole = int8_source(learner, batches, source, forced=False)  # as export writes it, where it proves it
+    target, whole = next((layer.target for layer in quantized_layers(learner.module).values()), None), None
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     expected = by_learner(learner, source.graph, batches)
     rows: dict[str, dict[str, Any]] = {}
@@ -102,7 +100,10 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
         workers = {}
         for name, kind in kinds.items():
             file = folder / f"model{kind.suffix}"
-            written = whole if kind.int8 else source
+            written = source.stating(precision=kind.precision)
+            if target in kind.targets:
+                whole = whole or int8_source(learner, batches, written, forced=False)  # as export writes it, where it proves it
+                written = whole
             kind.write(written, file)
             workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))
             found = workers[name].run(given, folder)
@@ -118,7 +119,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
             times = {name: [] for name in workers}
             for _ in range(ROUNDS):
                 for name, worker in workers.items():
-                    times[name].append(worker.time(file, SECONDS))
+                    times[name].append(worker.time(file, SECONDS, kinds[name].clock))
             for name, each in times.items():
                 rows[name] |= {f"ms_{size}": statistics.median(each), f"spread_{size}": max(each) - min(each)}
         for name, worker in workers.items():
@@ -133,6 +134,7 @@ def _format(name: str) -> Format:
         raise UnknownNameError(FORMATS.kind, name, [*FORMATS, "torch"])
     for package in FORMATS[name].needs:
         require(package, need=f"Export to {name}")
+    FORMATS[name].ready()
     return FORMATS[name]
 
 

@@ -83,6 +83,7 @@ def export(
         refuse_own(learner, kind)
     for package in kind.needs:
         require(package, need=f"Export to {format}")
+    kind.ready()
     wanted = _wants_int8(learner, format, int8)
     rounded = INT8_TOLERANCE if quantized_layers(learner.module) else HALF if is_half(learner.module) else 0.0
     usual = max(kind.tolerance, rounded)
@@ -90,10 +91,10 @@ def export(
     with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
-        floats = make_source(learner, batches, allowed)
+        floats = make_source(learner, batches, allowed).stating(precision=kind.precision)
         if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
-            floats = dataclasses.replace(floats, manifest={**floats.manifest, "metrics": metrics})
+            floats = floats.stating(metrics=metrics)
         source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
         try:
             certificate = _write(learner, format, staged, source, batches, allowed, verify)
@@ -137,15 +138,17 @@ def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
     Raises:
         ArgumentError: it is asked for, and the network or the format has none.
     """
-    able, known = bool(quantized_layers(learner.module)), [name for name, each in FORMATS.items() if each.int8]
+    target = next((str(layer.target) for layer in quantized_layers(learner.module).values()), None)
+    known = [name for name, each in FORMATS.items() if each.targets and target in (None, *each.targets)]
     if int8 is True and format not in known:
-        raise ArgumentError(f"Formats that hold whole numbers are {', '.join(known)}. {format} came with int8=True. Take one of them.")
-    if int8 is True and not able:
+        whose = f" of a network for {target}" if target else ""
+        raise ArgumentError(f"Formats that hold whole numbers{whose} are {', '.join(known)}. {format} came with int8=True. Take one of them.")
+    if int8 is True and target is None:
         raise ArgumentError(
             "int8=True exports a quantized network. This one computes with floats. Call learn.quantize() first, or fit with "
             "callbacks=['quantization_aware_training']."
         )
-    return int8 is not False and able and format in known
+    return int8 is not False and target is not None and format in known
 
 
 def _write(

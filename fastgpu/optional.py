@@ -33,6 +33,7 @@ EXTRAS: dict[str, str] = {
     "tabm": "tables",
     "tensorboard": "tensorboard",
     "torch_pruning": "prune",
+    "torchao": "gpu",
     "torch_rechub": "recommend",
     "transformers": "text",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.measure import Latency, alternate, macs, parameters
-from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
+from fastgpu.compress.measure import macs, parameters
+from fastgpu.compress.quantize import calibrate, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
 from fastgpu.data.loaders import like, split_steps
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.export.base import Source
-from fastgpu.export.graph import columns_of
-from fastgpu.export.int8 import quantized
-from fastgpu.export.int8_weights import with_whole_weights
-from fastgpu.export.onnx import to_onnx
+from fastgpu.export.cuda import refuse_missing
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate, open_raw
 from fastgpu.optional import require
+from fastgpu.quantizing_places import CPU, CUDA, PLACES, PRECISIONS, Place, int8_model, place_of
 from fastgpu.shrinking import BATCHES, example_of
 
 if TYPE_CHECKING:
@@ -32,16 +29,10 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_source", "latencies", "placements", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_source", "placements", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
-
-MODES = {"int8": "range", "dynamic": "dynamic", "weights": "float"}
-"""Name of a way to quantize -> how its layers take their inputs."""
-
-PRECISIONS = {"range": "int8", "dynamic": "int8, dynamic", "float": "int8 weights"}
-"""How layers take their inputs -> what a file's manifest says of its numbers."""
 
 NOISE = 1.05
 """A file with whole weights and inputs of floats may take this share of the floats' time: it is made to be small, not fast."""
@@ -50,40 +41,42 @@ PLACEMENTS = ("all", "inner", "pointwise")
 """Which layers compute with whole numbers: all; all but the first and the last; convolutions of 1x1 and linear layers."""
 
 
-def run_quantize(learner: Learner, mode: str, data: Any, max_drop: float, candidates: str | Sequence[str]) -> CompressionReport:
+def run_quantize(
+    learner: Learner, mode: str, data: Any, max_drop: float, candidates: str | Sequence[str], device: str | None
+) -> CompressionReport:
     """Try the placements, and keep the fastest that holds the budget; see `Learner.quantize`."""
-    if mode not in MODES:
-        raise UnknownNameError("mode of quantization", str(mode), MODES)
+    place = _place(mode, device)
     if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
         raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
     net = learner.module
     if quantized_layers(net):
         raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
-    tried = placements(net, candidates) if mode == "int8" else _whole_weights(net, mode, candidates)
+    inputs = place.modes[mode]
+    tried = placements(net, candidates) if inputs == "range" else _whole_weights(net, mode, inputs, place.target, candidates)
     batches = list(batches_of(learner, _split(learner, data)))
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}{' on cuda' if place is CUDA else ''}")
     before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
     source = make_source(learner, samples_of(learner), 0.0)
-    models = {"as it came": to_onnx(source.graph, source.example, source.lengths)}
+    models = {"as it came": place.ready(source)}
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
     try:
         for step, layers in tried.items():
-            prepare(net, inputs=MODES[mode], only=layers)
-            if mode == "int8":
+            prepare(net, inputs=inputs, target=place.target, only=layers)
+            if inputs == "range":
                 calibrate(net, partial(_call, learner, batches))
-            models[step] = int8_model(learner, batches, models["as it came"])
+            models[step] = place.ready(place.rounded(learner, batches, source, models["as it came"]))
             report.add(step, **{key: evaluate(learner)[key]})
             states[step] = copy.deepcopy(net.state_dict())
             load_weights(net, saved)
     finally:
         load_weights(net, saved)
     same = {"parameters": parameters(net), "macs": macs(net, example_of(learner))}
-    for step, facts in zip(report.steps, graph_facts(list(models.values()), source.example)):
+    for step, facts in zip(report.steps, graph_facts(list(models.values()), source.example, place)):
         step |= same | facts
-    chosen = _choose(report, key, higher, max_drop, MODES[mode])
+    chosen = _choose(report, key, higher, max_drop, inputs)
     if chosen is not None:
         load_weights(net, states[chosen])
         learner.remember_weights()
@@ -101,32 +94,36 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
         floats: the source with rounded weights.
         forced: whether a slower one is wanted too.
     """
+    place, inputs = place_of(learner), str(next(iter(quantized_layers(learner.module).values())).inputs)
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
-    plain = to_onnx(source.graph, source.example, source.lengths)
-    whole = int8_model(learner, list(batches_of(learner, learner.data.split("train"))), plain)
-    inputs = str(next(iter(quantized_layers(learner.module).values())).inputs)
+    plain = place.ready(source)
+    whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))), source, plain)
     if not forced and not learner.small_file:
-        plain_ms, whole_ms = (each.median for each in latencies([plain, whole], source.example))
+        plain_ms, whole_ms = (each.median for each in place.latencies([plain, place.ready(whole)], source.example, 1))
         if not _pays(plain_ms, whole_ms, inputs):
-            learner.say(f"export: int8 takes {whole_ms / plain_ms:.2f} of float32's time here, so the file holds floats; int8=True insists")
+            name, usual = PRECISIONS[inputs], floats.manifest["precision"]
+            learner.say(f"export: {name} takes {whole_ms / plain_ms:.2f} of {usual}'s time here, so the file holds floats; int8=True insists")
             return floats
-    return dataclasses.replace(source, model=whole, manifest={**floats.manifest, "precision": PRECISIONS[inputs]})
+    return whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
 
 
-def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: Any) -> Any:
-    """The learner's quantized network as an ONNX graph of whole numbers.
+def _place(mode: str, device: str | None) -> Place:
+    """Where a mode runs, refused where it cannot.
 
-    Args:
-        batches: the `x` of some batches, from which ranges between the layers are read.
-        floats: its graph of floats, weights as they were trained, an `onnx.ModelProto`.
+    Raises:
+        UnknownNameError: there is no such device, or no such mode there.
+        DeviceError: there is no CUDA device, or none that can.
     """
-    layer: Any = next(iter(quantized_layers(learner.module).values()))
-    settings = {"bits": layer.bits, "target": layer.target}
-    if layer.inputs != "range":
-        return with_whole_weights(floats, list(quantized_layers(learner.module)), dynamic=layer.inputs == "dynamic", **settings)
-    taken = {each.name for each in floats.graph.input}
-    feeds = [{name: value.numpy() for name, value in columns_of(x).items() if name in taken} for x in batches]
-    return quantized(floats, feeds, ranges=input_ranges(learner.module), **settings)
+    if device is None:
+        device = "cuda" if mode == "fp8" else "cpu"
+    if device not in PLACES:
+        raise UnknownNameError("device of quantization", str(device), PLACES)
+    if mode not in PLACES[device].modes:
+        raise UnknownNameError(f"mode of quantization for {device}", str(mode), PLACES[device].modes)
+    if device == "cuda":
+        require("torchao", need="Whole numbers on a GPU")
+        refuse_missing(fp8=mode == "fp8")
+    return PLACES[device]
 
 
 def _split(learner: Learner, data: Any) -> Split:
@@ -154,15 +151,15 @@ def placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, lis
     return found
 
 
-def _whole_weights(net: nn.Module, mode: str, candidates: str | Sequence[str]) -> dict[str, list[str]]:
+def _whole_weights(net: nn.Module, mode: str, inputs: str, target: str, candidates: str | Sequence[str]) -> dict[str, list[str]]:
     """The one step of a mode without ranges -> its layers."""
     if candidates != "auto":
-        raise ArgumentError(f"candidates are placements of mode='int8'. mode={mode!r} came with them. Leave candidates out.")
-    layers = [name for name in quantizable(net) if mode == "weights" or isinstance(net.get_submodule(name), nn.Linear)]
+        raise ArgumentError(f"candidates are placements of mode='int8' for the cpu. mode={mode!r} came with them. Leave candidates out.")
+    layers = [name for name in quantizable(net, target) if inputs == "float" or isinstance(net.get_submodule(name), nn.Linear)]
     if mode == "dynamic" and not layers:
         raise ArgumentError("mode='dynamic' takes networks with linear layers. This one has none. Take mode='int8' or mode='weights'.")
     if not layers:
-        prepare(net)  # says what is missing
+        prepare(net, target=target)  # says what is missing
     return {mode: layers}
 
 
@@ -192,21 +189,11 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
             module.model(like(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}), weight))
 
 
-def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:
-    """CPU time of one thread for a batch of `items` in onnxruntime, of all graphs in turns."""
-    runtime = require("onnxruntime", need="Measuring an ONNX graph")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
-    given = {each.name: example[each.name][:1].repeat_interleave(items, 0).numpy() for each in sessions[0].get_inputs()}
-    return alternate([partial(session.run, None, given) for session in sessions])
-
-
-def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """For a report: size of each graph, and its time for batches of 1 and of 32, in turns."""
-    facts: list[dict[str, Any]] = [{"size_kb": model.ByteSize() / 1024} for model in models]
+def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor], place: Place = CPU) -> list[dict[str, Any]]:
+    """For a report: size of what `place.ready` made, and its time for batches of 1 and of 32, in turns."""
+    facts: list[dict[str, Any]] = [{"size_kb": place.size_kb(model)} for model in models]
     for items in BATCHES:
-        for each, found in zip(facts, latencies(models, example, items)):
+        for each, found in zip(facts, place.latencies(models, example, items)):
             each |= {f"latency_{items}_ms": found.median, f"spread_{items}_ms": found.spread, "threads": found.threads}
     return facts
 

@@ -50,24 +50,32 @@ class ShrinkVerbs:
     @known_keywords
     @recorded
     def quantize(
-        self: Any, mode: str = "int8", data: Any = None, *, max_drop: float = 0.5, candidates: str | Sequence[str] = "auto"
+        self: Any,
+        mode: str = "int8",
+        data: Any = None,
+        *,
+        max_drop: float = 0.5,
+        candidates: str | Sequence[str] = "auto",
+        device: str | None = None,
     ) -> CompressionReport:
         """Let the trained network compute with whole numbers, without training; kept only where that is faster and good enough.
 
-        Placements are tried and measured in onnxruntime; the fastest within the budget is kept, else the network as it came.
-        Afterwards the network simulates the int8 file that `export` writes.
+        Placements are tried and measured in onnxruntime, or compiled on the GPU; the fastest within the budget is kept, else the network
+        as it came. Afterwards the network simulates the file that `export` writes.
 
         Args:
             mode: `"int8"`: weights and inputs of layers, with ranges from data; `"dynamic"`: of linear layers, with the ranges of
-                each batch as it comes; `"weights"`: weights alone, a small file that takes as long.
+                each batch as it comes; `"weights"`: weights alone, a small file that takes as long; `"fp8"`: 8-bit floats on a GPU.
             data: what ranges are taken from, in any form that the constructor takes; None: the training split.
             max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent.
             candidates: for `"int8"`: `"auto"`, or of `"all"`, `"inner"`, `"pointwise"` those to try.
+            device: where it is to run: `"cpu"` (None, but for `"fp8"`), by onnxruntime; or `"cuda"`, by torchao: modes `"int8"`, with the
+                range of each row as it comes, `"weights"` and `"fp8"`, of linear layers, held against bfloat16.
         """
         from fastgpu.quantizing import run_quantize
         from fastgpu.reporting import keep_compression
 
-        return keep_compression(self, run_quantize(self, mode, data, max_drop, candidates))
+        return keep_compression(self, run_quantize(self, mode, data, max_drop, candidates, device))
 
     @known_keywords
     @recorded

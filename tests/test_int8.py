@@ -107,7 +107,7 @@ class TestQuantize:
         plain = learn.export(tmp_path / "plain.onnx", int8=False)
         assert plain.certificate["precision"] == "float32"
         assert made.path.stat().st_size < plain.path.stat().st_size
-        with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers are onnx, openvino\. pt2 came with int8=True"):
+        with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers of a network for cpu are onnx, openvino\. pt2 came with int8=True"):
             learn.export(tmp_path / "model.pt2", int8=True)
 
     def test_a_file_of_whole_numbers_that_is_refused_gives_way_to_floats(self, make, tmp_path, capsys):
@@ -167,7 +167,7 @@ class TestQuantize:
     def test_names(self, learn_once):
         with pytest.raises(UnknownNameError, match="Unknown placement 'pontwise'. Did you mean 'pointwise'"):
             learn_once.quantize(candidates="pontwise")
-        with pytest.raises(UnknownNameError, match="Unknown mode of quantization 'int4'. Did you mean 'int8'"):
+        with pytest.raises(UnknownNameError, match="Unknown mode of quantization for cpu 'int4'. Did you mean 'int8'"):
             learn_once.quantize("int4")
         assert not quantized_layers(learn_once.module)
 

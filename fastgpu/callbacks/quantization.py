@@ -41,7 +41,7 @@ class QuantizationAwareTraining(Callback):
         start: share of the fit, 0 to 1, after which values are rounded; before it ranges are observed alone.
         freeze_at: share of the fit after which ranges stay as they are.
         distill: learn from the network as it was before, too (`Distillation`).
-        target: `"cpu"`, or `"tensorrt"` with inputs symmetric around 0.
+        target: `"cpu"`; `"tensorrt"` with inputs symmetric around 0; or `"cuda"`, as torchao's kernels take linear layers.
         ignore: names of layers, or parts of the network, that stay as they are.
     """
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fastgpu.compress.row_grid import fp8_rows, whole_rows
+
 __all__ = ["INPUTS", "InputRange"]
 
-INPUTS = ("range", "dynamic", "float")
-"""How a quantized layer takes its inputs: on the grid of a range seen before, on that of each batch's own range, or as they are."""
+INPUTS = ("range", "dynamic", "float", "fp8")
+"""How a quantized layer takes its inputs: on the grid of a range seen before, on that of each batch's own range (for CUDA devices of each
+row's), as they are, or as 8-bit floats."""
 
 MOMENTUM = 0.05
 """Weight of a new batch's least and largest value."""
@@ -22,6 +25,7 @@ class InputRange(nn.Module):
     Args:
         symmetric: grid of -127 to 127 around 0, as TensorRT takes it; otherwise 0 to 255 from `low` to `high`.
         inputs: one of `INPUTS`; only the first observes.
+        rows: whether each row of a batch has a dynamic grid of its own, `fastgpu.compress.row_grid`.
 
     Attributes:
         observing: whether batches widen the range.
@@ -41,9 +45,9 @@ class InputRange(nn.Module):
     high: Tensor
     batches: Tensor
 
-    def __init__(self, *, symmetric: bool = False, inputs: str = "range") -> None:
+    def __init__(self, *, symmetric: bool = False, inputs: str = "range", rows: bool = False) -> None:
         super().__init__()
-        self.symmetric, self.inputs = symmetric, inputs
+        self.symmetric, self.inputs, self.rows = symmetric, inputs, rows
         self.observing, self.simulating, self.widest = True, True, False
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
@@ -54,6 +58,8 @@ class InputRange(nn.Module):
             self._observe(x)
         if self.inputs == "float" or not self.simulating:
             return x
+        if self.inputs == "fp8" or self.rows:
+            return fp8_rows(x) if self.inputs == "fp8" else whole_rows(x)
         return self._rounded(x, *(_extent(x) if self.inputs == "dynamic" else (self.low, self.high)))
 
     @torch.no_grad()
@@ -62,7 +68,7 @@ class InputRange(nn.Module):
         if self.widest:
             low, high = torch.minimum(low, self.low), torch.maximum(high, self.high)
         # The first batch is copied, without asking the device which it is.
-        share = torch.where((self.batches == 0) | self.widest, 1.0, MOMENTUM).to(low.dtype)
+        share = 1.0 if self.widest else (self.batches == 0).to(low.dtype).clamp_min(MOMENTUM)
         self.low.lerp_(low, share)
         self.high.lerp_(high, share)
         self.batches += 1
@@ -84,7 +90,7 @@ class InputRange(nn.Module):
         if self.symmetric:
             return (torch.maximum(high, -low) / 127).clamp_min(tiny), torch.zeros_like(low, dtype=torch.int32)
         step = ((high - low) / 255).clamp_min(tiny)
-        return step, (-low / step).round().clamp(0, 255).to(torch.int32)
+        return step, (-low / step).round().to(torch.int32)  # 0 to 255, as 0 lies between low and high
 
     def extra_repr(self) -> str:
         """What `print(network)` shows."""

@@ -90,25 +90,28 @@ def latency(function: Callable[[], Any], rounds: int = 20, *, seconds: float = 4
     return alternate([function], rounds, seconds=seconds)[0]
 
 
-def alternate(functions: Sequence[Callable[[], Any]], rounds: int = 20, *, seconds: float = 4.0) -> list[Latency]:
-    """CPU time of calls that take turns: what slows the machine for a while slows all of them.
+def alternate(
+    functions: Sequence[Callable[[], Any]], rounds: int = 20, *, seconds: float = 4.0, clock: Callable[[], int] = time.process_time_ns
+) -> list[Latency]:
+    """Time of calls that take turns: what slows the machine for a while slows all of them.
 
     Args:
         functions: what is timed.
         rounds: calls of each that are timed, after one that is not.
-        seconds: CPU time after which there are no more rounds, once three are done.
+        seconds: time after which there are no more rounds, once three are done.
+        clock: nanoseconds; CPU time, if none is given.
     """
     times: list[list[float]] = [[] for _ in functions]
     with one_thread():
         for function in functions:
             function()
-        began = time.process_time()
+        began = clock()
         for i in range(rounds):
             for function, mine in zip(functions, times):
-                start = time.process_time_ns()
+                start = clock()
                 function()
-                mine.append((time.process_time_ns() - start) / 1e6)
-            if i >= 2 and time.process_time() - began > seconds:
+                mine.append((clock() - start) / 1e6)
+            if i >= 2 and clock() - began > seconds * 1e9:
                 break
     return [_of(mine) for mine in times]
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.compress.input_range import INPUTS, InputRange
+from fastgpu.compress.row_grid import fp8_rows, whole_rows
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 
@@ -22,16 +23,21 @@ __all__ = ["TARGETS", "calibrate", "finalize", "input_ranges", "match_layers", "
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
-TARGETS = ("cpu", "tensorrt")
-"""`"cpu"`: unsigned inputs, and weights that are safe from saturation; `"tensorrt"`: inputs symmetric around 0, as it takes them."""
+TARGETS = ("cpu", "tensorrt", "cuda")
+"""`"cpu"`: unsigned inputs, and weights that are safe from saturation; `"tensorrt"`: inputs symmetric around 0, as it takes them;
+`"cuda"`: linear layers alone, each row of inputs on a grid of its own, as torchao's kernels take them."""
+
+MULTIPLE = 16
+"""Kernels for CUDA devices multiply whole numbers and 8-bit floats where inputs and outputs are a multiple of this."""
 
 
-def quantizable(net: nn.Module) -> list[str]:
+def quantizable(net: nn.Module, target: str = "cpu") -> list[str]:
     """Names of the layers that can be quantized: convolutions and linear layers with weights of their own, but those inside torch's own
-    attention, which reads their weights past their `forward`."""
+    attention, which reads their weights past their `forward`; for `"cuda"` linear layers that its kernels take."""
     inside = {id(part) for m in net.modules() if isinstance(m, nn.MultiheadAttention) for part in m.modules()}
     layers = ((name, m) for name, m in net.named_modules() if isinstance(m, KINDS) and id(m) not in inside)
-    return [name for name, m in layers if m._parameters.get("weight") is not None]
+    owned = [(name, m) for name, m in layers if m._parameters.get("weight") is not None]
+    return [name for name, m in owned if target != "cuda" or _fits_cuda(m)]
 
 
 def prepare(
@@ -39,7 +45,7 @@ def prepare(
     *,
     bits: int = 8,
     target: str = "cpu",
-    inputs: str = "range",
+    inputs: str | None = None,
     ignore: Collection[str] = (),
     only: Collection[str] | None = None,
 ) -> list[str]:
@@ -48,8 +54,9 @@ def prepare(
     Args:
         net: the network.
         bits: bits of a weight, 2 to 8; inputs have 8.
-        target: `"cpu"` or `"tensorrt"`, see `TARGETS`.
-        inputs: `"range"`, `"dynamic"` or `"float"`, see `fastgpu.compress.input_range.INPUTS`.
+        target: `"cpu"`, `"tensorrt"` or `"cuda"`, see `TARGETS`.
+        inputs: `"range"`, `"dynamic"`, `"float"` or `"fp8"`, see `fastgpu.compress.input_range.INPUTS`; None: `"range"`, and `"dynamic"`
+            for `"cuda"`.
         ignore: names of layers, or of parts of the network, that stay as they are.
         only: names of the layers to quantize; None: all that can be.
 
@@ -57,7 +64,7 @@ def prepare(
         Names of the quantized layers.
 
     Raises:
-        ArgumentError: bits out of range, or the network is quantized in another way.
+        ArgumentError: bits out of range, inputs that the target does not take, or the network is quantized in another way.
         UnknownNameError: there is no such target or way of inputs; `ignore` names no part of the network.
         ModelError: there is no layer to quantize.
 
@@ -73,8 +80,13 @@ def prepare(
         raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
     if target not in TARGETS:
         raise UnknownNameError("target", str(target), TARGETS)
+    inputs = ("dynamic" if target == "cuda" else "range") if inputs is None else inputs
     if inputs not in INPUTS:
         raise UnknownNameError("way of inputs", str(inputs), INPUTS)
+    if target == "cuda" and (inputs == "range" or bits != 8):
+        raise ArgumentError(f"For cuda, layers have 8 bits and ranges of each batch. {bits} bits with inputs {inputs!r} came. Leave both out.")
+    if target != "cuda" and inputs == "fp8":
+        raise ArgumentError(f"8-bit floats are numbers of CUDA devices. target={target!r} came with them. Give target='cuda'.")
     present, grid = quantized_layers(net), [bits, TARGETS.index(target), INPUTS.index(inputs)]
     for layer in present.values():
         has: Any = layer.weight_grid.tolist()  # type: ignore[operator, union-attr]
@@ -82,9 +94,10 @@ def prepare(
             has, came = (f"{b} bits for {TARGETS[t]} with inputs {INPUTS[i]!r}" for b, t, i in (has, grid))
             raise ArgumentError(f"The network is quantized with {has}. {came} came. Call finalize(network) first.")
     if not present or only is not None:
-        wanted = match_layers(net, quantizable(net) if only is None else only, ignore)
+        wanted = match_layers(net, quantizable(net, target) if only is None else only, ignore)
         if not wanted:
-            raise ModelError("Quantization needs convolutions or linear layers. The network has none that may be quantized. Check ignore=.")
+            kinds = f"linear layers with a multiple of {MULTIPLE} inputs and outputs" if target == "cuda" else "convolutions or linear layers"
+            raise ModelError(f"Quantization needs {kinds}. The network has none that may be quantized. Check ignore=.")
         for name in wanted:
             if name not in present:
                 _quantize(net.get_submodule(name), grid)
@@ -165,9 +178,14 @@ def finalize(net: nn.Module, *, snap: bool = True) -> nn.Module:
     return net
 
 
+def _fits_cuda(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) and layer.in_features % MULTIPLE == 0 and layer.out_features % MULTIPLE == 0
+
+
 def _quantize(layer: Any, grid: list[int]) -> None:
-    _, target, inputs = grid
-    layer.add_module("input_range", InputRange(symmetric=TARGETS[target] == "tensorrt", inputs=INPUTS[inputs]).to(layer.weight.device))
+    target, inputs = TARGETS[grid[1]], INPUTS[grid[2]]
+    seen = InputRange(symmetric=target == "tensorrt", inputs=inputs, rows=target == "cuda")
+    layer.add_module("input_range", seen.to(layer.weight.device))
     layer.register_buffer("weight_grid", torch.tensor(grid, device=layer.weight.device))  # the grid's facts travel with the weights
     _come_alive(layer)
 
@@ -193,6 +211,8 @@ def _quantized_kind(kind: type[nn.Module]) -> type[nn.Module]:
         weight = self._parameters["weight"]
         if not self.rounds_weights:
             return weight
+        if self.target == "cuda":
+            return fp8_rows(weight) if self.inputs == "fp8" else whole_rows(weight)
         depthwise = getattr(self, "groups", 1) > 1 and weight.shape[1] == 1
         scales = weight_scales(weight, bits=self.bits, saturation_safe=self.target == "cpu", depthwise=depthwise)
         return fake_quantize_weight(weight, scales, bits=self.bits)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 
-__all__ = ["fake_quantize_weight", "weight_scales"]
+__all__ = ["fake_quantize_weight", "pass_gradient", "weight_scales"]
 
 
 def weight_scales(weight: Tensor, *, bits: int = 8, saturation_safe: bool = True, depthwise: bool = False) -> Tensor:
@@ -32,7 +34,7 @@ def weight_scales(weight: Tensor, *, bits: int = 8, saturation_safe: bool = True
         tensor([1.])
     """
     weight = weight.detach().float()
-    largest = weight.flatten(1).abs().amax(1) / (2 ** (bits - 1) - 1)
+    largest = _largest(weight.flatten(1)) / (2 ** (bits - 1) - 1)
     if saturation_safe and not depthwise:
         largest = torch.maximum(largest, _largest_pair(weight.flatten(1)) / 127)
         if weight[0, 0].numel() > 1:  # channels last: the inputs of one place stand side by side
@@ -40,15 +42,38 @@ def weight_scales(weight: Tensor, *, bits: int = 8, saturation_safe: bool = True
     return largest.clamp_min(torch.finfo(torch.float32).tiny)
 
 
+def _largest(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, torch.inf, 1)  # one kernel, where abs().amax() are two
+
+
 def _largest_pair(rows: Tensor) -> Tensor:
     """Largest sum of two neighbours in each row; neighbours of two signs never exceed the largest weight."""
-    if rows.shape[1] < 2:
-        return rows.abs().amax(1)
-    return (rows[:, 1:] + rows[:, :-1]).abs().amax(1)
+    return _largest(rows if rows.shape[1] < 2 else rows[:, 1:] + rows[:, :-1])
 
 
 def fake_quantize_weight(weight: Tensor, scales: Tensor, *, bits: int = 8) -> Tensor:
     """Weights `(out, ...)` rounded to their grid; the gradient passes as if they were not (Bengio et al., 2013, arXiv 1308.3432)."""
-    most = 2 ** (bits - 1) - 1
-    zeros = torch.zeros(len(scales), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -most, most)
+    # Not torch.fake_quantize_per_channel_affine: it asks a GPU for the zero points twice in each call, and waits.
+    most, steps = 2 ** (bits - 1) - 1, scales.view(-1, *[1] * (weight.ndim - 1))
+    return pass_gradient(weight, ((weight.detach() / steps).round().clamp(-most, most) * steps).to(weight.dtype))
+
+
+class _Passing(torch.autograd.Function):
+    """Not `rounded + (x - x.detach())`: on a GPU that is two kernels more for each layer."""
+
+    @staticmethod
+    def forward(x: Tensor, rounded: Tensor) -> Tensor:
+        return rounded.view_as(rounded)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return grad, None
+
+
+def pass_gradient(x: Tensor, rounded: Tensor) -> Tensor:
+    """`rounded`, with the gradient of `x`."""
+    return cast(Tensor, _Passing.apply(x, rounded)) if torch.is_grad_enabled() and x.requires_grad else rounded

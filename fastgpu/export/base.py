@@ -34,6 +34,7 @@ class Source:
         weights: the network's state dict.
         facts: what rebuilds the learner, plain data.
         model: the graph as ONNX where it is made already, with whole numbers; None: it is to be made.
+        rounded: layer of the network that the file rounds itself -> how it takes its inputs, of `fastgpu.compress.input_range.INPUTS`.
     """
 
     graph: Graph
@@ -43,6 +44,11 @@ class Source:
     weights: Mapping[str, Tensor]
     facts: Mapping[str, Any]
     model: Any = None
+    rounded: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def stating(self, **facts: Any) -> Source:
+        """The same source, whose manifest says these facts."""
+        return dataclasses.replace(self, manifest={**self.manifest, **facts})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,20 +61,26 @@ class Format:
         load: `"module:function"` of the function that loads a file in its own runtime: `(path, threads) -> Run`. The module
             is imported in a process of its own, so it imports at its top what the runtime needs and no more.
         needs: packages without which it cannot be written.
+        ready: refuses where it cannot be written for another reason.
         companions: suffixes of further files that belong to one of this format, in place of its own.
         rebuilds: whether the file has weights alone, so that `load` builds the network by its name in the zoo.
         tolerance: largest difference from the learner's outputs that counts as the same, as a share of the largest value.
-        int8: whether it holds whole numbers, by way of ONNX (`Source.model`).
+        targets: kinds of quantized networks, of `fastgpu.compress.quantize.TARGETS`, whose whole numbers it holds.
+        precision: what it computes with where nothing is quantized.
+        clock: function of `time` by which it is timed: CPU time, where a processor does all the work.
     """
 
     suffix: str
     write: Callable[[Source, Path], None]
     load: str
     needs: tuple[str, ...] = ()
+    ready: Callable[[], None] = lambda: None
     companions: tuple[str, ...] = ()
     rebuilds: bool = False
     tolerance: float = 1e-3
-    int8: bool = False
+    targets: tuple[str, ...] = ()
+    precision: str = "float32"
+    clock: str = "process_time"
 
 
 FORMATS: Registry[Format] = Registry("export format", "fastgpu.export")

@@ -138,4 +138,6 @@ def load(path: Path, threads: int) -> Run:
     return lambda x: dict(zip(names, session.run(names, dict(x))))
 
 
-FORMATS.register("onnx")(Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime"), int8=True))
+FORMATS.register("onnx")(
+    Format(suffix=".onnx", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "onnxruntime"), targets=("cpu", "tensorrt"))
+)

@@ -35,5 +35,12 @@ def load(path: Path, threads: int) -> Run:
 
 
 FORMATS.register("openvino")(
-    Format(suffix=".xml", write=write, load=f"{__name__}:load", needs=("onnx", "onnxscript", "openvino"), companions=(".bin",), int8=True)
+    Format(
+        suffix=".xml",
+        write=write,
+        load=f"{__name__}:load",
+        needs=("onnx", "onnxscript", "openvino"),
+        companions=(".bin",),
+        targets=("cpu", "tensorrt"),
+    )
 )

@@ -10,9 +10,10 @@ from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header
 
 if TYPE_CHECKING:
+    import torch
     from torch.export import ExportedProgram
 
-__all__ = ["load", "program", "write"]
+__all__ = ["load", "opened", "program", "save", "torch_run", "write"]
 
 
 def program(source: Source, format: str, *, batch: int | None = None, length: int | None = None) -> ExportedProgram:
@@ -43,13 +44,36 @@ def program(source: Source, format: str, *, batch: int | None = None, length: in
 
 def write(source: Source, path: Path) -> None:
     """Write a source as a `.pt2` archive."""
+    save(source, path, "pt2")
+
+
+def save(source: Source, path: Path, format: str, *, decomposed: bool = False) -> None:
+    """Trace a source, and write it with its manifest.
+
+    Args:
+        source: the source, on whatever device.
+        path: the archive.
+        format: name of the format, for errors.
+        decomposed: whether torch's own operations and plain tensors alone are left.
+    """
     import torch
 
     from fastgpu.export.graph import tracing
 
-    made = program(source, "pt2")
-    with tracing(source.graph, "pt2"):
+    made = program(source, format)
+    with tracing(source.graph, format):
+        if decomposed:
+            made = made.run_decompositions()
         torch.export.save(made, path, extra_files={f"{KEY}.json": header(source.manifest)})
+
+
+def opened(path: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The graph in a file, and what the file says of itself."""
+    import torch
+
+    extra: dict[str, Any] = {f"{KEY}.json": ""}
+    graph = torch.export.load(path, extra_files=extra).module()
+    return graph, json.loads(extra[f"{KEY}.json"])
 
 
 def load(path: Path, threads: int) -> Run:
@@ -57,10 +81,8 @@ def load(path: Path, threads: int) -> Run:
     import torch
 
     torch.set_num_threads(threads)
-    extra: dict[str, Any] = {f"{KEY}.json": ""}
-    called = torch.export.load(path, extra_files=extra).module()
-    manifest = json.loads(extra[f"{KEY}.json"])
-    return torch_run(called, manifest["inputs"], manifest["outputs"])
+    graph, manifest = opened(path)
+    return torch_run(graph, manifest["inputs"], manifest["outputs"])
 
 
 def torch_run(called: Any, inputs: list[str], outputs: list[str]) -> Run:

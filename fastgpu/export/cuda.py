@@ -1,0 +1,154 @@
+"""CUDA: a graph of torch.export for a GPU, in bfloat16, with torchao's whole numbers or 8-bit floats; compiled where it is loaded.
+
+Not compiled ahead of time: the package of a single layer that torch 2.11 compiled so for a GPU ended the process that loaded it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgpu.errors import DeviceError
+from fastgpu.export.base import FORMATS, Format, Run, Source
+from fastgpu.export.pt2 import opened, save
+from fastgpu.optional import require
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fastgpu.export.graph import Graph
+
+__all__ = ["FP8_CAPABILITY", "load", "lowered", "refuse_missing", "write"]
+
+FP8_CAPABILITY = (8, 9)
+"""Compute capability from which devices multiply 8-bit floats."""
+
+ROWS = 16
+"""A kernel of whole numbers takes more rows than this; layers that see fewer for one item stay floats."""
+
+
+def refuse_missing(*, fp8: bool = False) -> None:
+    """Refuse where there is no device for it.
+
+    Raises:
+        DeviceError: there is no CUDA device, or none that multiplies 8-bit floats.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise DeviceError("A graph for a GPU is made on one. There is no CUDA device here. Take another format, or run where there is one.")
+    if fp8 and torch.cuda.get_device_capability() < FP8_CAPABILITY:
+        wanted, has = (".".join(map(str, each)) for each in (FP8_CAPABILITY, torch.cuda.get_device_capability()))
+        raise DeviceError(f"8-bit floats need compute capability {wanted}. {torch.cuda.get_device_name()} has {has}. Take mode='int8'.")
+
+
+def write(source: Source, path: Path, device: str = "cuda") -> None:
+    """Write a source as a `.pt2` archive of a graph on a device.
+
+    Raises:
+        DeviceError: there is no CUDA device.
+        ExportError: the network cannot be traced.
+    """
+    if device == "cuda":
+        refuse_missing()
+    save(lowered(source, device), path, "cuda", decomposed=True)  # plain tensors: torchao is not needed where it is loaded
+
+
+def lowered(source: Source, device: str) -> Source:
+    """A source on a device, its network in bfloat16 but for the layers that are rounded, which hold torchao's tensors.
+
+    Args:
+        source: the source, on the CPU; it stays as it is.
+        device: name of a device of torch.
+    """
+    import dataclasses
+
+    import torch
+
+    graph = copy.deepcopy(source.graph).to(device)
+    example = {name: value.to(device) for name, value in source.example.items()}
+    net = graph.model.net
+    if source.rounded:
+        kind = next(iter(source.rounded.values()))
+        chosen = _with_enough_rows(graph, example, source.rounded)
+        if kind == "fp8":
+            net.to(torch.bfloat16)  # its kernels take no other
+        _round(net, chosen, kind)
+    net.to(torch.bfloat16)
+    graph.model.register_forward_pre_hook(_narrow, with_kwargs=True)
+    graph.model.register_forward_hook(_widen)
+    return dataclasses.replace(source, graph=graph, example=example)
+
+
+def _with_enough_rows(graph: Graph, example: Mapping[str, Tensor], names: Mapping[str, str]) -> set[str]:
+    import torch
+
+    rows: dict[str, int] = {}
+
+    def note(name: str) -> Any:
+        return lambda _, given: rows.update({name: given[0].numel() // given[0].shape[-1]})
+
+    hooks = [graph.model.net.get_submodule(name).register_forward_pre_hook(note(name)) for name in names]
+    with torch.no_grad():
+        graph.named({name: value[:1] for name, value in example.items()})
+    for hook in hooks:
+        hook.remove()
+    return {name for name, count in rows.items() if count > ROWS}
+
+
+def _round(net: nn.Module, names: set[str], kind: str) -> None:
+    torchao = require("torchao.quantization", need="Whole numbers on a GPU")
+    config = {
+        "dynamic": lambda: torchao.Int8DynamicActivationInt8WeightConfig(act_mapping_type=torchao.MappingType.SYMMETRIC),
+        "float": torchao.Int8WeightOnlyConfig,
+        "fp8": lambda: torchao.Float8DynamicActivationFloat8WeightConfig(granularity=torchao.PerRow()),
+    }[kind]()
+    torchao.quantize_(net, config, filter_fn=lambda _, name: name in names)
+
+
+def _narrow(_: Any, args: Any, kwargs: Any) -> Any:
+    return _as("bfloat16", (args, kwargs))
+
+
+def _widen(_: Any, args: Any, out: Any) -> Any:
+    return _as("float32", out)
+
+
+def _as(dtype: str, values: Any) -> Any:
+    import torch
+    from torch.utils._pytree import tree_map
+
+    to = getattr(torch, dtype)
+    return tree_map(lambda v: v.to(to) if isinstance(v, torch.Tensor) and v.is_floating_point() else v, values)
+
+
+def load(path: Path, threads: int) -> Run:
+    """A file in torch, compiled for the device that it lies on at its first calls; arrays go there and come back."""
+    import torch
+
+    torch.set_num_threads(threads)
+    graph, manifest = opened(path)
+    called, device = torch.compile(graph, dynamic=True), next(iter(graph.state_dict().values())).device
+
+    def run(x: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            found = called(*[torch.from_numpy(x[name]).to(device, non_blocking=True) for name in manifest["inputs"]])
+        return {name: value.cpu().numpy() for name, value in zip(manifest["outputs"], found)}
+
+    return run
+
+
+FORMATS.register("cuda")(
+    Format(
+        suffix=".cuda.pt2",
+        write=write,
+        load=f"{__name__}:load",
+        ready=refuse_missing,
+        tolerance=0.05,
+        targets=("cuda",),
+        precision="bfloat16",
+        clock="perf_counter",
+    )
+)
