@@ -30,6 +30,10 @@ def train():
 
 
 if "--start" in sys.argv:
-    wandb.agent(wandb.sweep(SWEEP, project="fastgpu"), train, count=20)
+    try:
+        sweep = wandb.sweep(SWEEP, project="fastgpu")
+    except wandb.errors.UsageError as error:  # no key, in its own words
+        sys.exit(f"A sweep is kept on a server of Weights & Biases, which asks for a key. {error} Or search without one: fastgpu tune --help.")
+    wandb.agent(sweep, train, count=20)
 else:
     train()

@@ -102,7 +102,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
             file = folder / f"model{kind.suffix}"
             written = source.stating(precision=kind.precision)
             if target in kind.targets:
-                whole = whole or int8_source(learner, batches, written, forced=False)  # as export writes it
+                whole = whole or int8_source(learner, batches, written, forced=False)  # as export writes it, where it proves it
                 written = whole
             kind.write(written, file)
             workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -17,14 +19,15 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
-from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
-from fastgpu.export.onnx import to_onnx
+from fastgpu.errors import ArgumentError, ExportError, ModelError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
+from fastgpu.exporting import export
 from fastgpu.fit_planning import plan_fit
 from fastgpu.fitting import run_fit
 from fastgpu.history import History
 from fastgpu.judging import evaluate
-from fastgpu.quantizing import batches_of, drop, graph_facts, int8_model
+from fastgpu.optional import require
+from fastgpu.quantizing import drop, graph_facts
 from fastgpu.shrinking import example_of
 
 if TYPE_CHECKING:
@@ -51,13 +54,14 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     metric, higher = learner.task_module().monitor
     metric = metric.removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
-    floats = _floats(learner)
+    floats, _ = _exported(learner)
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)
     best: tuple[float, Learner, str] | None = None
     teacher = copy.deepcopy(learner.module)
     for amount in AMOUNTS:
         trial = _copied(learner, f"compress-{round(100 * amount)}")
+        trial.small_file = key == "size"
         try:
             _train(trial, amount, epochs, teacher)
         except ModelError as error:
@@ -68,8 +72,16 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
         if trial.history.interrupted:
             report.note("interrupted: what was being trained is left out")
             break
-        step = f"pruned {amount:.0%}, int8" if amount else "int8"
-        values, shares = _measured(trial, _whole(trial), floats)
+        name = f"pruned {amount:.0%}, " if amount else ""
+        try:
+            model, precision = _exported(trial)
+        except ExportError as error:
+            report.note(f"{name}int8: refused: {error}")
+            continue
+        step = f"{name}{precision}"
+        if precision == "float32":
+            report.note(f"{step}: so export writes it, since whole numbers are slower here or too far from the network")
+        values, shares = _measured(trial, model, floats)
         found = evaluate(trial)[metric]
         report.add(step, **{metric: found}, **values)
         lost = drop(report.steps[0][metric], found, higher)
@@ -125,13 +137,17 @@ def _copied(learner: Learner, what: str) -> Learner:
     return trial
 
 
-def _floats(learner: Learner) -> Any:
-    source = make_source(learner, samples_of(learner), 0.0, snap=False)
-    return to_onnx(source.graph, source.example, source.lengths)
+def _exported(learner: Learner) -> tuple[Any, str]:
+    """The graph that `export` writes of a learner where nothing else is asked, and its precision: what is promised is what comes.
 
-
-def _whole(learner: Learner) -> Any:
-    return int8_model(learner, list(batches_of(learner, learner.data.split("train"))), _floats(learner))
+    Raises:
+        ExportError: it writes none.
+    """
+    quiet = copy.copy(learner)
+    quiet.settings = dataclasses.replace(learner.settings, verbose=False)
+    with tempfile.TemporaryDirectory() as folder:
+        made = export(quiet, Path(folder) / "model.onnx", None, "auto", True, None)
+        return require("onnx", need="compress").load(made.path), made.certificate["precision"]  # type: ignore[index]
 
 
 def _measured(learner: Learner, model: Any, first: Any) -> tuple[dict[str, Any], dict[str, float]]:

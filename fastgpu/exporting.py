@@ -91,17 +91,21 @@ def export(
     with _stage(path) as staged, own_randomness():
         began = time.perf_counter()
         batches = samples_of(learner)
-        source = make_source(learner, batches, allowed).stating(precision=kind.precision)
-        if wanted:
-            source = int8_source(learner, batches, source, forced=int8 is True)
+        floats = make_source(learner, batches, allowed).stating(precision=kind.precision)
         if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
-            source = source.stating(metrics=metrics)
-        kind.write(source, staged)
+            floats = floats.stating(metrics=metrics)
+        source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
+        try:
+            certificate = _write(learner, format, staged, source, batches, allowed, verify)
+        except ExportError as error:
+            if source is floats or int8 is True:
+                raise
+            certificate = _write(learner, format, staged, floats, batches, allowed, verify)
+            learner.say(f"export: the file holds floats, since the one of whole numbers was refused: {error}")
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
-        certificate = None
-        if verify:
-            certificate = _certificate(learner, format, staged, source, batches, allowed) | {"seconds": round(time.perf_counter() - began, 2)}
+        if certificate is not None:
+            certificate["seconds"] = round(time.perf_counter() - began, 2)
             certificate["files"] = {name: _sha256(staged.with_name(name)) for name in names}
             staged.with_name(path.name + ".json").write_text(json.dumps(certificate, indent=1, default=str) + "\n", encoding="utf-8")
             names.append(path.name + ".json")
@@ -145,6 +149,18 @@ def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
             "callbacks=['quantization_aware_training']."
         )
     return int8 is not False and target is not None and format in known
+
+
+def _write(
+    learner: Learner, format: str, staged: Path, source: Source, batches: Sequence[Batch], tolerance: float, verify: bool
+) -> dict[str, Any] | None:
+    """Write a source, over what was tried there before; what verifying it finds.
+
+    Raises:
+        ExportError: it cannot be written, or is further from the learner than the tolerance.
+    """
+    FORMATS[format].write(source, staged)
+    return _certificate(learner, format, staged, source, batches, tolerance) if verify else None
 
 
 def _certificate(
@@ -228,8 +244,11 @@ def _stage(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
         done = True
+    except (ExportError, RunFolderError) as error:  # the user knows of no hidden folder
+        hidden, place = f"{folder}{os.sep}", str(path).removesuffix(path.name)
+        raise type(error)(str(error).replace(hidden, place)) from error.__cause__
     except OSError as error:
-        if isinstance(error, RunFolderError) or error.errno is None:
+        if error.errno is None:
             raise
         raise RunFolderError(f"An exported file must be written to {path}. It could not be: {error.strerror}. Choose another path.") from None
     finally:

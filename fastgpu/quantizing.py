@@ -86,7 +86,8 @@ def run_quantize(
 
 
 def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Source:
-    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a word.
+    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a
+    word; a learner that was compressed to a size is none to be fast.
 
     Args:
         samples: what `samples_of` gave.
@@ -97,13 +98,13 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
     plain = place.ready(source)
     whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))), source, plain)
-    if not forced:
+    if not forced and not learner.small_file:
         plain_ms, whole_ms = (each.median for each in place.latencies([plain, place.ready(whole)], source.example, 1))
         if not _pays(plain_ms, whole_ms, inputs):
             name, usual = PRECISIONS[inputs], floats.manifest["precision"]
             learner.say(f"export: {name} takes {whole_ms / plain_ms:.2f} of {usual}'s time here, so the file holds floats; int8=True insists")
             return floats
-    return whole.stating(precision=PRECISIONS[inputs])
+    return whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
 
 
 def _place(mode: str, device: str | None) -> Place:

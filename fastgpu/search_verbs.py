@@ -27,7 +27,7 @@ class SearchVerbs:
         Args:
             space: setting -> a list of choices, `(low, high)`, or `(low, high, "log")`; of `architecture`, `lr`, `optimizer`,
                 `weight_decay`, `batch_size`, `schedule` and others.
-            trials: trials, at most.
+            trials: trials, at most; a space of choices and whole numbers may have fewer combinations, and none is tried twice.
             max_time: seconds after which the search ends.
             epochs: epochs of a trial.
 

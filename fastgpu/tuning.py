@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
@@ -29,7 +30,7 @@ from fastgpu.optional import require
 from fastgpu.recipe import make_module
 from fastgpu.report.repeating import FitCall
 from fastgpu.reporting import after_fit
-from fastgpu.tuning_space import check_space, with_values
+from fastgpu.tuning_space import Choices, Range, check_space, combinations, untried, with_values
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,9 +49,9 @@ class TuneResult:
 
     Attributes:
         key: key of the history by which trials are compared.
-        trials: one dict a trial: `trial` (its number from 1), the settings, `key`'s best value, `epochs`, `seconds`, and `state`:
+        trials: one dict a trial: `trial` (its number from 1), the settings, `key`'s best value, `epochs`, `seconds`, `state`:
             `"complete"`, `"pruned"` (cut short, since it was worse than the median) or `"failed"` (the loss was not finite, or
-            the memory too small).
+            the memory too small), and `reason`: the error of one that failed, else "".
         best: settings of the best trial; empty where none gave a value.
         value: its value, NaN where there is none.
         study: Optuna's own study, for its plots.
@@ -76,9 +77,11 @@ class TuneResult:
 
         title = f"{len(self)} trials; best {self.key} {self.value:.4f} with {_shown(self.best)}" if self.best else "no trial gave a value"
         table = Table(box=None, title=title, title_justify="left", title_style="", header_style="", pad_edge=True)
-        columns = ("trial", *self._settings, self.key, "epochs", "seconds", "state")
+        reason = ("reason",) if any(trial["reason"] for trial in self.trials) else ()
+        columns = ("trial", *self._settings, self.key, "epochs", "seconds", "state", *reason)
         for name in columns:
-            table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+            words = name in ("state", "reason")
+            table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
         for trial in self.trials:
             table.add_row(*[_cell(trial[name]) for name in columns])
         return table
@@ -97,6 +100,11 @@ def run_tune(learner: Learner, space: Mapping[str, Any], trials: int, max_time: 
     learner.refuse_missing()
     searched = check_space(learner, space)
     key, higher = _checked(learner, trials, max_time, epochs)
+    of = combinations(searched)
+    if of is not None and of < trials:
+        learner.say(f"tune: the space has {of} combinations, so there are {of} trials, not {trials}")
+        trials = of
+    tried: set[tuple[int, ...]] = set()
     began, folder = time.monotonic(), _folder(learner)
     best: _Trial | None = None
     trial: _Trial | None = None
@@ -113,16 +121,17 @@ def run_tune(learner: Learner, space: Mapping[str, Any], trials: int, max_time: 
                 if left is not None and left <= 0:
                     learner.say(f"tune: max_time is over after {number - 1} of {trials} trials")
                     break
-                asked = study.ask()
-                trial = _Trial({name: each.suggest(asked, name) for name, each in searched.items()}, asked, key, higher)
+                asked, values = _propose(optuna, study, searched, tried, learner.settings.seed)
+                trial = _Trial(values, asked, key, higher)
                 trial.run(learner, folder, number, epochs, left)
-                values, value, state, interrupted = trial.values, trial.value, trial.state, trial.interrupted
+                value, state, interrupted = trial.value, trial.state, trial.interrupted
                 study.tell(asked, value if state == "complete" else None, state=_state(optuna, state))
                 result.trials.append({"trial": number, **trial.row()})
+                why = f": {trial.reason}" if trial.reason else ""
                 if value == value and (best is None or (value > best.value) == higher and value != best.value):
                     best, trial, result.best, result.value = trial, best, values, value
                 _discard(trial)  # the worse of the two
-                learner.say(f"trial {number}/{trials}: {_shown(values)}: {key} {_cell(value)}, {state} (best {_cell(result.value)})")
+                learner.say(f"trial {number}/{trials}: {_shown(values)}: {key} {_cell(value)}, {state} (best {_cell(result.value)}){why}")
                 if interrupted:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -178,7 +187,8 @@ class _Trial(Callback):
     def __init__(self, values: dict[str, Any], asked: Any, key: str, higher: bool) -> None:
         self.values, self.asked, self.key, self.higher = values, asked, key, higher
         self.learner: Learner | None = None
-        self.first, self.seconds, self.pruned, self.failed = 0, 0.0, False, False
+        self.error = ""  # not the exception, which holds all that was in memory
+        self.first, self.seconds, self.pruned = 0, 0.0, False
 
     def run(self, learner: Learner, folder: Path, number: int, epochs: int, left: float | None) -> None:
         """Train; a loss that is not finite, and memory that does not suffice, end this trial alone."""
@@ -198,7 +208,7 @@ class _Trial(Callback):
         except Exception as error:
             if not (_fails_trial(error) or _fails_trial(error.__cause__)):
                 raise
-            self.failed = True
+            self.error = " ".join(str(error).split()) or type(error).__name__
         self.seconds = round(time.perf_counter() - began, 1)
         if self.interrupted and math.isnan(self.value):  # it has not failed: it was stopped before it had a value
             raise KeyboardInterrupt
@@ -220,7 +230,7 @@ class _Trial(Callback):
     @property
     def value(self) -> float:
         """Its best value, NaN where it has none."""
-        best = None if self.failed else self.found.best(self.key, higher_is_better=self.higher)
+        best = None if self.error else self.found.best(self.key, higher_is_better=self.higher)
         return float("nan") if best is None else best[self.key]
 
     @property
@@ -228,12 +238,17 @@ class _Trial(Callback):
         return "failed" if math.isnan(self.value) else "pruned" if self.pruned else "complete"
 
     @property
+    def reason(self) -> str:
+        """Why it failed, in one line."""
+        return (self.error or f"no epoch gave {self.key}") if self.state == "failed" else ""
+
+    @property
     def interrupted(self) -> bool:
         return self.learner is not None and self.learner.history.interrupted
 
     def row(self) -> dict[str, Any]:
         """What the result says of it."""
-        return {**self.values, self.key: self.value, "epochs": len(self.found), "seconds": self.seconds, "state": self.state}
+        return {**self.values, self.key: self.value, "epochs": len(self.found), "seconds": self.seconds, "state": self.state, "reason": self.reason}
 
 
 def _learner(learner: Learner, values: Mapping[str, Any], folder: Path, number: int) -> Learner:
@@ -256,6 +271,20 @@ def _fails_trial(error: BaseException | None) -> bool:
 
 def _state(optuna: Any, state: str) -> Any:
     return {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}.get(state, optuna.trial.TrialState.FAIL)
+
+
+def _propose(optuna: Any, study: Any, searched: Mapping[str, Choices | Range], tried: set[tuple[Any, ...]], seed: int) -> tuple[Any, dict[str, Any]]:
+    """What Optuna proposes, and its values; in a space that has an end nothing twice: it would train the same once more."""
+    of = combinations(searched)
+    while True:
+        asked = study.ask()
+        values = {name: each.suggest(asked, name) for name, each in searched.items()}
+        point = tuple(asked.params[name] for name in searched)
+        if of is None or point not in tried:
+            tried.add(point)
+            return asked, values
+        study.tell(asked, state=_state(optuna, "failed"))
+        study.enqueue_trial(untried(searched, tried, int(np.random.default_rng((seed, len(tried))).integers(of))))
 
 
 def _discard(trial: _Trial | None) -> None:

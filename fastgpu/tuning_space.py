@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fastgpu.data.loaders import Batch
     from fastgpu.learner import Learner
 
-__all__ = ["TUNED", "Choices", "Range", "check_space", "with_values"]
+__all__ = ["TUNED", "Choices", "Range", "check_space", "combinations", "untried", "with_values"]
 
 OF_SETTINGS = ("accumulate", "augment", "batch_size", "class_weight", "clip", "loss", "lr", "optimizer", "precision", "weight_decay")
 TUNED = ("architecture", *OF_SETTINGS, "schedule")
@@ -52,9 +53,14 @@ class Choices:
         """Values that stand for all when the space is checked."""
         return self.values
 
+    @property
+    def points(self) -> range:
+        """All that Optuna can choose: numbers of the values."""
+        return range(len(self.values))
+
     def suggest(self, trial: Any, name: str) -> Any:
         """A value that Optuna's trial chooses; by its number, since objects of any kind may stand here."""
-        return self.values[trial.suggest_categorical(name, list(range(len(self.values))))]
+        return self.values[trial.suggest_categorical(name, list(self.points))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +82,14 @@ class Range:
         """Values that stand for all when the space is checked."""
         return self.low, self.high
 
+    @property
+    def points(self) -> range | None:
+        """All that Optuna can choose; None: there is no end of them."""
+        return range(self.low, self.high + 1) if isinstance(self.low, int) and isinstance(self.high, int) else None
+
     def suggest(self, trial: Any, name: str) -> Any:
         """A value that Optuna's trial chooses."""
-        suggest = trial.suggest_int if isinstance(self.low, int) and isinstance(self.high, int) else trial.suggest_float
+        suggest = trial.suggest_float if self.points is None else trial.suggest_int
         return suggest(name, self.low, self.high, log=self.log)
 
 
@@ -114,6 +125,37 @@ def check_space(learner: Learner, space: Any) -> dict[str, Choices | Range]:
             if "schedule" in here:
                 plan_fit(learner, 1, None, values[0])
     return found
+
+
+def combinations(searched: Mapping[str, Choices | Range]) -> int | None:
+    """How many combinations a space has; None: there is no end of them.
+
+    Example:
+        >>> combinations({"optimizer": Choices(("adamw", "sgd")), "batch_size": Range(16, 18, False)})
+        6
+        >>> combinations({"lr": Range(0.1, 0.2, False)})
+    """
+    points = [each.points for each in searched.values()]
+    return None if None in points else math.prod(len(each) for each in points if each is not None)
+
+
+def untried(searched: Mapping[str, Choices | Range], tried: Collection[tuple[int, ...]], start: int) -> dict[str, int]:
+    """The first combination that was not tried, as Optuna counts its points, from number `start` on and round to it.
+
+    Args:
+        searched: a space that has an end, in which something is left.
+        tried: points in the order of the settings.
+        start: number of a combination, from 0.
+    """
+    axes = [each.points or range(0) for each in searched.values()]
+    for number in itertools.count(start):
+        point = []
+        for axis in axes:
+            number, digit = divmod(number, len(axis))
+            point.append(axis[digit])
+        if tuple(point) not in tried:
+            return dict(zip(searched, point))
+    raise AssertionError("unreachable")
 
 
 def with_values(learner: Learner, values: Mapping[str, Any]) -> Learner:

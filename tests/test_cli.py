@@ -275,6 +275,18 @@ def test_a_network_that_stays_as_it_came_is_not_saved(monkeypatch, capsys):
     assert not Path("quantized.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_a_run_that_is_shrunk_stays_as_it_was_and_another_has_the_report():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("torch_pruning")
+    assert main(["fit", "mlp", "digits"]) == 0
+    before = {path: path.read_bytes() for path in Path("runs/mlp-digits").rglob("*") if path.is_file()}
+    assert main(["quantize", "runs/mlp-digits", "--candidates", "all"]) == 0
+    assert main(["prune", "runs/mlp-digits", "--epochs", "1"]) == 0
+    assert {path: path.read_bytes() for path in Path("runs/mlp-digits").rglob("*") if path.is_file()} == before
+    assert [path.parent.name for path in Path("runs").glob("*/report.html") if "Compression" in path.read_text()] == ["mlp-digits-2"]
+
+
 def test_doctor_reports_this_machine(capsys):
     report = examine()
     assert main(["doctor"]) == (1 if report.problems else 0)

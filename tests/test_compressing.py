@@ -48,8 +48,10 @@ def test_the_smallest_within_the_budget_is_kept_and_trains_on(learn, tmp_path):
     again = type(learn).load(learn.save(tmp_path / "small"), architecture=small())
     x = learn.data.split("val").head(20)["x"]["image"].numpy()
     assert (again.predict(x).probabilities == learn.predict(x).probabilities).all()
-    made = learn.export(tmp_path / "small.onnx", int8=True)
+    assert again.small_file
+    made = learn.export(tmp_path / "small.onnx")  # what was promised is what comes
     assert made.certificate["precision"] == "int8"
+    assert made.path.stat().st_size / 1024 == pytest.approx(report.steps[-1]["size_kb"], rel=0.05)
     learn.fit(1)
     assert len(learn.history) == 11
 
@@ -67,13 +69,17 @@ def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn):
     saved = copy.deepcopy(learn.module.state_dict())
     learn.lr = 1e-9
     report = learn.compress({"size": 0.3}, max_drop=0.5, epochs=1)
-    assert [step["step"] for step in report.steps] == ["as it came", "int8"]
-    assert "int8: accuracy drops by" in report.notes[0]
+    assert [step["step"] for step in report.steps] == ["as it came", "float32"]  # the file of whole numbers is refused
+    assert "float32: accuracy drops by" in report.notes[1]
     assert report.notes[-1].startswith("kept: the network as it came")
     assert learn.module.state_dict().keys() == saved.keys()
     assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
     assert len(learn.history) == 6
 
+
+def test_quantize_leaves_a_network_that_would_lose_too_much(learn):
+    lost_in_whole_numbers(learn.module)
+    saved = copy.deepcopy(learn.module.state_dict())
     report = learn.quantize(max_drop=0.5, candidates="all")
     assert "refused, accuracy drops by" in report.notes[0]
     assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
@@ -87,6 +93,28 @@ def test_work_that_is_done_is_kept_where_nothing_can_be_cut(make):
     assert [step["step"] for step in report.steps] == ["as it came", "int8"]
     assert len(learner.history) == 2
     assert quantized_layers(learner.module)
+
+
+def test_a_latency_is_that_of_the_file_that_export_writes(make):
+    learner = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), lr=1e-2)  # too small for whole numbers to be faster
+    report = learner.compress({"latency": 0.1}, max_drop=100, epochs=1)
+    assert [step["step"] for step in report.steps] == ["as it came", "float32"]
+    assert report.ratio("size_kb") == pytest.approx(1, abs=0.05)
+    assert report.notes[0] == "float32: so export writes it, since whole numbers are slower here or too far from the network"
+
+
+@pytest.mark.slow
+def test_a_network_whose_file_is_refused_is_left_out(make):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    learner = make(net, lr=1e-2)
+    learner.fit(4)
+    with torch.no_grad():  # beside one input so large the others round to 0, which a file of floats does not do
+        net[1].bias[0], net[3].weight[:, 0] = 1e4, 0.0
+    learner.lr = 1e-9
+    report = learner.compress({"size": 0.5}, max_drop=100, epochs=1)
+    assert report.notes[0].startswith("int8: refused: An exported file must give what the learner gives")
+    assert "int8" not in [step["step"] for step in report.steps]
+    assert not report.notes[-1].startswith("kept: int8")
 
 
 def test_an_interrupt_ends_it_with_what_there_is(make):

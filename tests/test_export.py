@@ -308,6 +308,20 @@ class TestRefused:
         with pytest.raises(RunFolderError, match="must be written to a file. .*folder.onnx is a folder"):
             learner.export(tmp_path / "folder.onnx")
 
+    @pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+    @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])
+    def test_a_file_that_does_not_fit_is_named_as_the_user_named_it(self, learner, tmp_path, name):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+        try:
+            with pytest.raises(RunFolderError, match=f"must be written to {tmp_path / name}. It could not be: .*ile too large"):
+                learner.export(tmp_path / name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not list(tmp_path.glob("*model*"))
+
     def test_folders_that_were_made_in_vain_go(self, learner, tmp_path):
         with pytest.raises(ExportError, match="differs by"):
             learner.export(tmp_path / "new" / "deep" / "model.onnx", tolerance=0.0)

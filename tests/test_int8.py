@@ -12,7 +12,7 @@ from torch import nn
 
 from fastgpu import Learner
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
-from fastgpu.errors import ArgumentError, DataError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ExportError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.quantizing import batches_of, drop, int8_model
 
@@ -30,6 +30,12 @@ def small() -> nn.Module:
         nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 10),
     )  # fmt: skip
+
+
+def wide() -> nn.Module:
+    """A network that whole numbers make faster, by far."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
 
 
 def run(model, feed):
@@ -103,6 +109,25 @@ class TestQuantize:
         assert made.path.stat().st_size < plain.path.stat().st_size
         with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers of a network for cpu are onnx, openvino\. pt2 came with int8=True"):
             learn.export(tmp_path / "model.pt2", int8=True)
+
+    def test_a_file_of_whole_numbers_that_is_refused_gives_way_to_floats(self, make, tmp_path, capsys):
+        learner = make(wide(), lr=1e-3, verbose=True)
+        learner.fit(1)
+        batches = list(batches_of(learner, learner.data.split("train")))
+        prepare(learner.module)
+        module = learner.task_module().eval()
+        calibrate(learner.module, lambda: [module.model(module.preparation(x)) for x in batches])
+        with pytest.raises(ExportError, match=r"forced\.onnx differs by .* in probabilities") as whole:
+            learner.export(tmp_path / "forced.onnx", int8=True, tolerance=0)
+        too_little = 0.85 * float(str(whole.value).split("differs by ")[1].split()[0])
+        capsys.readouterr()
+        made = learner.export(tmp_path / "model.onnx", tolerance=too_little)
+        assert made.certificate["precision"] == "float32"
+        assert made.certificate["largest_difference"] < too_little
+        refused, written = capsys.readouterr().out.splitlines()
+        assert refused.startswith("export: the file holds floats, since the one of whole numbers was refused: An exported file must give what")
+        assert written.startswith(f"export: {made.path}: onnx, float32")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json", "runs"]
 
     @pytest.mark.parametrize(("mode", "architecture"), [("weights", None), ("weights", "mlp"), ("dynamic", "mlp/large")])
     def test_modes_without_ranges(self, make, mode, architecture, tmp_path):

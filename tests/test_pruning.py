@@ -14,11 +14,12 @@ from comparing import same_weights
 from compressible import FAMILIES, network
 from fields import all_fields
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from plain_lightning import Plain, plain_conv, trained
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from fastgpu import Learner
 from fastgpu.callbacks import Pruning
+from fastgpu.callbacks.compressing import share_done
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.cli import main
 from fastgpu.compress import prune
@@ -36,10 +37,6 @@ FIXED = {"lstm/small": "SeriesLSTM has none"}
 """Families whose channels cannot be cut, and what is said."""
 
 HEADS = {"test_vit": 6, "swin_tiny_patch4_window7_224": 12}
-
-
-def plain_conv():
-    return nn.Sequential(nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(576, 10))
 
 
 def pictures(n=4):
@@ -195,6 +192,21 @@ class TestWeights:
         assert torch.equal(net[4].weight, head)
         assert "size and latency stay as they were" in str(result)
 
+    def test_the_head_is_what_gives_the_answer_wherever_it_was_registered(self):
+        class HeadFirst(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.classes, self.boxes = nn.Linear(16, 3), nn.Linear(16, 4)
+                self.norm, self.body, self.grid = nn.LayerNorm(3), nn.Linear(8, 16), nn.Parameter(torch.zeros(1, 8))
+
+            def forward(self, x):
+                seen = self.body(x + self.grid).relu()
+                return {"scores": self.norm(self.classes(seen)).softmax(1), "boxes": self.boxes(seen).reshape(-1, 2, 2).exp()}
+
+        result = prune(HeadFirst(), torch.randn(2, 8), method="unstructured")
+        assert result.layers == {"body": (64, 128)}
+        assert result.left == dict.fromkeys(("classes", "boxes"), "its outputs are the network's answer")
+
     def test_two_of_each_four(self):
         net = nn.Sequential(nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 1), nn.Conv2d(6, 3, 1))
         masks = WeightMasks(net, two_of_four=True, head=())
@@ -287,24 +299,6 @@ class TestMistakes:
         assert "Structured pruning needs the package torch_pruning, which is not installed. Run: pip install 'fastgpu[prune]'" in done.stderr
 
 
-class Plain(pl.LightningModule):
-    """A LightningModule as anybody writes it."""
-
-    def __init__(self, compiled=False):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = torch.compile(plain_conv(), backend="eager") if compiled else plain_conv()
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
-
-    def validation_step(self, batch, batch_idx):
-        self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
-
-    def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), 1e-3)
-
-
 class Whole(Plain):
     """One whose layers are its own."""
 
@@ -321,21 +315,6 @@ class Whole(Plain):
 
     def validation_step(self, batch, batch_idx):
         self.log("val_loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
-
-
-def loader(n=64):
-    torch.manual_seed(0)
-    return DataLoader(TensorDataset(torch.rand(n, 1, 8, 8), torch.randint(0, 10, (n,))), 16)
-
-
-def trained(callbacks, module=None, epochs=3, ckpt=None, **settings):
-    module = module or Plain()
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=callbacks, **{"enable_checkpointing": False, **settings},
-    )
-    trainer.fit(module, loader(), loader(16), ckpt_path=ckpt)
-    return module
 
 
 class Watch(pl.Callback):
@@ -437,6 +416,20 @@ class TestPlainLightning:
         trained([callback], module)
         assert torch.equal(module.net[1].weight == 0, zeros)
 
+    def test_single_weights_of_the_head_stay_though_it_was_registered_first(self):
+        class HeadFirst(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head, self.body = nn.Linear(16, 10), nn.Linear(64, 16)
+
+            def forward(self, x):
+                return self.head(self.body(x.flatten(1)).relu())
+
+        module, callback = Plain(), Pruning(method="unstructured")
+        module.net = HeadFirst()
+        trained([callback], module)
+        assert callback.pruned.left == {"head": "its outputs are the network's answer"}
+
     def test_a_fit_that_ends_early_cuts_what_it_had_come_to(self):
         class Stop(pl.Callback):
             def on_train_epoch_end(self, trainer, pl_module):
@@ -454,9 +447,41 @@ class TestPlainLightning:
             assert all(torch.equal(a, b) for a, b in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True))
 
     def test_a_fit_without_end(self):
-        with pytest.raises(ArgumentError, match="This Trainer's has no end. Give it max_epochs or max_steps"):
+        with pytest.raises(ArgumentError, match="This Trainer's has no end. Give it max_epochs, max_steps or max_time"):
             trained([Pruning()], epochs=-1)
         assert trained([Pruning(end=0.5)], epochs=-1, max_steps=8).net[0].out_channels == 8
+        assert trained([Pruning()], epochs=-1, max_time={"seconds": 1}).net[0].out_channels == 8
+
+    @pytest.mark.parametrize(
+        "limits",
+        [
+            {}, {"epochs": 50, "max_steps": 10}, {"epochs": -1, "max_steps": 10},
+            {"epochs": -1, "max_time": {"seconds": 1}}, {"epochs": 1_000_000, "max_time": {"seconds": 1}},
+        ],
+        ids=["epochs", "steps before epochs", "steps", "time", "time before epochs"],
+    )
+    def test_the_share_that_is_done_is_of_the_limit_that_ends_the_fit(self, limits):
+        class Shares(pl.Callback):
+            before, after = [], []
+
+            def on_train_start(self, trainer, pl_module):
+                trainer.optimizers[0].register_step_post_hook(lambda *_: self.after.append(share_done(trainer, pl_module, stepped=True)))
+
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                self.before.append(share_done(trainer, pl_module))
+
+        seen = Shares()
+        trained([seen], **limits)
+        assert seen.before == sorted(seen.before)
+        assert seen.before[0] == pytest.approx(0, abs=0.2)
+        assert seen.after[-1] == pytest.approx(1, abs=0.1 if "max_time" in limits else 0)
+
+    def test_a_fit_that_goes_on_from_a_checkpoint_counts_its_own_steps(self, tmp_path):
+        trained([ModelCheckpoint(tmp_path, "before")], epochs=-1, max_steps=8, enable_checkpointing=True)
+        watch = Watch()
+        module = trained([Pruning(0.5, end=1.0), watch], epochs=-1, max_steps=16, ckpt=str(tmp_path / "before.ckpt"))
+        assert 0 < watch.silent[-2] < 4  # in the middle of this fit
+        assert module.net[0].out_channels == 8
 
 
 class TestLearner:
@@ -645,6 +670,7 @@ import json, os, sys, torch
 torch.set_num_threads(1)
 from fastgpu import Learner
 from fastgpu.callbacks import Pruning
+from fastgpu.callbacks.compressing import share_done
 from fastgpu.data import sources
 train = sources.load("digits").splits["train"]
 data = ((train.x[:208], train.y[:208]), (train.x[208:304], train.y[208:304]))

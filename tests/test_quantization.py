@@ -12,10 +12,11 @@ import pytest
 import torch
 from compressible import FAMILIES, network
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from plain_lightning import Plain, loader, trained
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from fastgpu import Learner
+from fastgpu.callbacks import Pruning
 from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.distill import distillation_loss
@@ -176,39 +177,6 @@ class TestMistakes:
             Distillation("resnet18")  # type: ignore[arg-type]
 
 
-class Plain(pl.LightningModule):
-    """A LightningModule as anybody writes it."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
-
-    def validation_step(self, batch, batch_idx):
-        self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
-
-    def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), 1e-3)
-
-
-def loader(n=64):
-    torch.manual_seed(0)
-    return DataLoader(TensorDataset(torch.rand(n, 1, 8, 8), torch.randint(0, 10, (n,))), 16)
-
-
-def trained(callbacks, module=None, epochs=3, ckpt=None, **settings):
-    module = module or Plain()
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=callbacks, **{"enable_checkpointing": False, **settings},
-    )
-    trainer.fit(module, loader(), loader(16), ckpt_path=ckpt)
-    return module
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*")
 class TestPlainLightning:
@@ -224,6 +192,16 @@ class TestPlainLightning:
         assert ranges["0"][1] == pytest.approx(1.0, abs=0.02)
         finalize(module.net)
         assert type(module.net[0]) is nn.Conv2d
+
+    def test_ranges_freeze_in_a_fit_that_its_time_ends(self):
+        class Ranges(pl.Callback):
+            seen = []
+
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                self.seen.append(quantized_layers(pl_module.net)["0"].input_range.batches.item())
+
+        trained([QuantizationAwareTraining(), ranges := Ranges()], epochs=-1, max_time={"seconds": 1})
+        assert 0 < ranges.seen.index(ranges.seen[-1]) < len(ranges.seen) - 1
 
     def test_with_weight_averaging(self):
         module = trained([QuantizationAwareTraining(), EMAWeightAveraging(update_every_n_steps=1)])
@@ -281,6 +259,28 @@ class TestLearner:
         assert (from_run.predict(x).probabilities == learn.predict(x).probabilities).all()
         learn.fit(1)  # without the callback: the ranges stay, the weights learn on
         assert len(quantized_layers(learn.module)) == len(quantized_layers(again.module)) > 0
+
+    @pytest.mark.parametrize("kind", [QuantizationAwareTraining, Pruning])
+    def test_an_interrupt_in_the_first_epoch_leaves_the_network_that_there_was(self, make, capsys, kind):
+        class Interrupt(pl.Callback):
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                raise KeyboardInterrupt
+
+        learn = make("mlp", batch_size=32, verbose=True)
+        learn.fit(2)
+        before = {name: value.clone() for name, value in learn.module.state_dict().items()}
+        capsys.readouterr()
+        learn.fit(2, callbacks=[kind(), Interrupt()])
+        assert learn.history.interrupted
+        said = capsys.readouterr().out
+        assert f"weights: epoch 2, the best val_accuracy ({learn.history['val_accuracy'][-1]:.4f})" in said
+        assert "no validation data" not in said
+        assert equal(learn.module.state_dict(), before)
+        assert (len(learn.history), learn.weights_epoch) == (2, 2)
+        callback = kind()
+        learn.fit(2, callbacks=[callback])
+        assert learn.weights_epoch == 4  # the last, since those before were of another network
+        assert quantized_layers(learn.module) if kind is QuantizationAwareTraining else callback.pruned
 
     def test_a_killed_fit_is_resumed_to_the_bit(self, make, tmp_path):
         class Stop(pl.Callback):

@@ -51,7 +51,7 @@ def test_the_learner_becomes_the_best_trial(make, out, capsys):
     shown = str(result)
     assert shown.startswith(f"6 trials; best val_accuracy {result.value:.4f} with lr=")
     assert len(shown.splitlines()) == 8
-    assert list(result.to_frame().columns) == ["trial", *SPACE, "val_accuracy", "epochs", "seconds", "state"]
+    assert list(result.to_frame().columns) == ["trial", *SPACE, "val_accuracy", "epochs", "seconds", "state", "reason"]
 
 
 def test_the_calls_that_repeat_it_give_the_same_learner(make, digits, out):
@@ -107,6 +107,20 @@ def test_a_failed_trial_does_not_end_the_search(make):
     assert states[1e30] == "failed"
     assert all(math.isnan(trial["val_accuracy"]) for trial in result.trials if trial["lr"] == 1e30)
     assert result.best == {"lr": 0.01}
+    # What failed is told: in the results, and in their table.
+    reasons = {trial["lr"]: trial["reason"] for trial in result.to_frame().to_dict("records")}
+    assert reasons[0.01] == ""
+    assert "loss" in reasons[1e30]
+    assert reasons[1e30] in " ".join(repr(result).split())
+
+
+def test_what_was_tried_is_not_tried_again(make, capsys):
+    learn = make(verbose=True)
+    result = learn.tune({"lr": [1e-3, 1e-2], "batch_size": (31, 32)}, trials=10, epochs=1)
+    assert sorted((trial["lr"], trial["batch_size"]) for trial in result.trials) == [(1e-3, 31), (1e-3, 32), (1e-2, 31), (1e-2, 32)]
+    said = capsys.readouterr().out.splitlines()
+    assert said.count("tune: the space has 4 combinations, so there are 4 trials, not 10") == 1
+    assert any(line.startswith("trial 4/4: ") for line in said)
 
 
 def test_where_every_trial_fails_the_learner_stays(make):

@@ -438,6 +438,13 @@ def test_mistakes_get_one_line(make):
         make(logger="wandb", callbacks="wandb")
 
 
+def test_a_sweep_without_a_key_ends_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "--start"])
+    with pytest.raises(SystemExit, match=r"which asks for a key\. .*wandb login.* Or search without one") as ended:
+        runpy.run_path(str(ROOT / "examples" / "sweep.py"))
+    assert "\n" not in str(ended.value)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves the agent's file open
 def test_a_sweeps_values_win(tmp_path, monkeypatch, capsys):
     values = tmp_path / "config.yaml"

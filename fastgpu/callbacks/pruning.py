@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
-from fastgpu.callbacks.compressing import compare_last_epoch_only, network_example, network_in
+from fastgpu.callbacks.compressing import compare_last_epoch_only, endless, network_example, network_in, share_done
 from fastgpu.compress.groups import check_ignored
 from fastgpu.compress.importance import check_importance
 from fastgpu.compress.masks import Masks, check_amount, check_round_to
@@ -125,19 +125,19 @@ class Pruning(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.pruned, self._masks, self._steps, self._complete, self._seen = None, None, 0, False, _Seen()
-        if trainer.max_epochs in (None, -1) and trainer.max_steps in (None, -1):
-            raise ArgumentError("Pruning grows over the whole fit. This Trainer's has no end. Give it max_epochs or max_steps.")
+        if endless(trainer):
+            raise ArgumentError("Pruning grows over the whole fit. This Trainer's has no end. Give it max_epochs, max_steps or max_time.")
         self._net = self._network(pl_module)
         check_ignored(self._net, self.ignore)
         self._before = parameters(self._net)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        first = pl_module.plan.first if isinstance(pl_module, TaskModule) else self._state.get("first", trainer.current_epoch)
+        first = pl_module.plan.first if isinstance(pl_module, TaskModule) else self._state.get("first")
         if self._state.get("first") != first:  # nothing was restored, or a fit that was broken off, whose masks go on
             self._state = {"first": first, "masks": self._state.get("masks", {})}
         self._steps = self._state.get("steps", 0)
         if self._prepared is not None and self._prepared.net is self._net:
-            self._take(self._prepared, pl_module)
+            self._take(self._prepared)
         else:
             self._handles.append(_called(pl_module, self._net).register_forward_pre_hook(self._seen, with_kwargs=True))
         self._prepared = None
@@ -146,6 +146,10 @@ class Pruning(Callback):
             self._after_step(trainer, pl_module)
 
         self._handles += [optimizer.register_step_post_hook(after_step) for optimizer in trainer.optimizers]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._masks is not None and self._changes:
+            compare_last_epoch_only(pl_module)
 
     def on_validation_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         if batch_idx == 0 and self._masks is not None:
@@ -166,14 +170,17 @@ class Pruning(Callback):
     def state_dict(self) -> dict[str, Any]:
         if self._masks is None:
             return dict(self._state)
-        return {"first": self._state["first"], "steps": self._steps, "masks": self._masks.state()}
+        return {**self._state, "steps": self._steps, "masks": self._masks.state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._state = dict(state_dict)
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        masks = self._masks or self._take(self._make(self._net, self._seen.example), pl_module)
-        share = SCHEDULES[self.schedule](_progress(trainer, pl_module, self._state["first"]), self.start, self.end)
+        masks = self._masks or self._take(self._make(self._net, self._seen.example))
+        if self._state.get("first") is None:  # a plain Trainer's fit, which knows its epoch from here on
+            self._state |= {"first": trainer.current_epoch, "first_step": trainer.global_step}
+        first = self._state["first"], self._state.get("first_step", 0)
+        share = SCHEDULES[self.schedule](share_done(trainer, pl_module, stepped=True, first=first), self.start, self.end)
         if self._steps % EVERY == 0 or (share == 1 and not self._complete):
             masks.update(share)
             self._complete = share == 1
@@ -196,13 +203,12 @@ class Pruning(Callback):
             ignore=self.ignore,
         )
 
-    def _take(self, masks: Masks, module: LightningModule) -> Masks:
+    def _take(self, masks: Masks) -> Masks:
         """Begin with these masks: those of an earlier fit of the same network go on, and those of a checkpoint."""
         masks.bind()
         if self._memory is not None and self._memory[0]() is self._net:
             masks.follow(self._memory[1])
-        if masks.pending:
-            compare_last_epoch_only(module)
+        self._changes = masks.pending
         masks.load(self._state.get("masks", {}))
         self._masks = masks
         return masks
@@ -238,17 +244,3 @@ class _Seen:
 def _called(module: nn.Module, net: nn.Module) -> nn.Module:
     """The module whose call is the network's: a compiled one calls what it wraps without its hooks."""
     return next((m for m in module.modules() if getattr(m, "_orig_mod", None) is net), net)
-
-
-def _progress(trainer: Trainer, module: LightningModule, first: int) -> float:
-    """Share of the fit that is done, 0 to 1, counting the step that was just taken."""
-    if isinstance(module, TaskModule):
-        epoch, epochs = module.epoch, module.plan.last - first
-        within = module.step / module.steps_an_epoch if module.steps_an_epoch else 0.0
-    elif trainer.max_epochs in (None, -1):
-        return trainer.global_step / trainer.max_steps
-    else:
-        epoch, epochs = trainer.current_epoch, (trainer.max_epochs or 0) - first
-        batches = trainer.num_training_batches
-        within = (trainer.fit_loop.epoch_loop.batch_idx + 1) / batches if batches != float("inf") else 0.0
-    return min(1.0, (epoch - first + within) / max(1, epochs))

@@ -82,18 +82,18 @@ class QuantizationAwareTraining(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._phase = None
-        compare_last_epoch_only(pl_module)
         if self.distillation:
             self.distillation.on_fit_start(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        share = share_done(trainer, pl_module, batch_idx)
+        share = share_done(trainer, pl_module)
         phase = (share < self.freeze_at, share >= self.start)
         if phase != self._phase:
             self._phase = phase
             settle(network_in(pl_module), observing=phase[0], simulating=phase[1])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        compare_last_epoch_only(pl_module)
         _agree(trainer, network_in(pl_module))
         settle(network_in(pl_module), observing=False, simulating=True)
         self._phase = None

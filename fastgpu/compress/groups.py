@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from fastgpu.compress.cutting import cut, silence, silent_rows
 from fastgpu.compress.heads import attention_layers, head_groups
-from fastgpu.compress.structure import Example, Group, as_example, trial_copy
+from fastgpu.compress.reshape import CONVOLUTIONS
+from fastgpu.compress.structure import Example, Group, as_example, outputs_of, trial_copy
 from fastgpu.compress.tracing import channel_groups
 from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
 
-__all__ = ["Found", "check_ignored", "find_groups"]
+__all__ = ["Found", "check_ignored", "find_groups", "output_layers"]
 
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Type of the copy -> largest difference of masked and cut outputs, as a share of the largest output."""
@@ -84,6 +86,47 @@ def find_groups(net: nn.Module, example_inputs: Any, *, ignore: Any = ()) -> Fou
                 left[group.name] = held
         proved, refused = _prove(trial, example, [g for g in groups if g.name not in left])
     return Found(tuple(proved), left | refused)
+
+
+def output_layers(net: nn.Module, example_inputs: Any) -> tuple[str, ...] | None:
+    """Names of the convolutions and linear layers that give the answer: the first that are met on the way back from it.
+
+    Args:
+        net: the network; not changed.
+        example_inputs: as for `find_groups`.
+
+    Returns:
+        Their names, in the order of the modules; None where a copy does not run on the example, or none is met.
+    """
+    example = as_example(example_inputs)
+    with _undisturbed():
+        try:
+            trial = _trial(net, example)
+        except ModelError:
+            return None
+        makers: dict[Any, tuple[str, nn.Module]] = {}  # what an output came from -> the layer
+        for name, module in trial.named_modules():
+            if not any(True for _ in module.children()) and any(each.ndim > 1 for each in module.parameters()):
+                module.register_forward_hook(partial(_note, makers, name))
+        left = [out.grad_fn for out in example.call(trial)]
+        seen, found = set(), set()
+        while left:
+            node = left.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            name, module = makers.get(node, ("", None))
+            if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+                found.add(name)
+            elif module is None:  # else a layer of another kind gives the answer itself
+                left += [each for each, _ in node.next_functions]
+        return tuple(name for name, _ in trial.named_modules() if name in found) or None
+
+
+def _note(makers: dict[Any, tuple[str, nn.Module]], name: str, module: nn.Module, _: Any, out: Any) -> None:
+    for each in outputs_of(out):
+        if each.grad_fn is not None:
+            makers.setdefault(each.grad_fn, (name, module))
 
 
 def _held(net: nn.Module, group: Group, ignored: Sequence[str]) -> str:

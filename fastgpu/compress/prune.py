@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from fastgpu.compress.groups import output_layers
 from fastgpu.compress.masks import ChannelMasks, Masks
 from fastgpu.compress.measure import parameters
 from fastgpu.compress.weight_masks import WeightMasks
@@ -64,7 +65,8 @@ def make_masks(
         raise UnknownNameError("method of pruning", method, METHODS)
     if method == "structured":
         return ChannelMasks(net, example_inputs, amount=amount, importance=importance, round_to=round_to, ignore=ignore)
-    return WeightMasks(net, amount=amount, importance=importance, ignore=ignore, two_of_four=method == "2:4")
+    head = None if example_inputs is None else output_layers(net, example_inputs)
+    return WeightMasks(net, amount=amount, importance=importance, ignore=ignore, head=head, two_of_four=method == "2:4")
 
 
 def prune(

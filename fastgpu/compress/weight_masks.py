@@ -28,7 +28,8 @@ class WeightMasks(Masks):
         amount: share of each layer's weights that is zero in the end, 0 to 1; 0.5 for `two_of_four`.
         importance: name of the importance.
         ignore: names of modules to leave as they are.
-        head: names of the modules that give the answer, which are left too; None: the last layer.
+        head: names of the modules that give the answer, which are left too, as `groups.output_layers` finds them; None: the layer
+            that was registered last.
         two_of_four: zeros in the pattern of sparse kernels: two of four inputs that stand side by side
             (Mishra et al., 2021, arXiv 2104.08378).
     """
