@@ -109,7 +109,7 @@ def run_fit(
         learner.say("interrupted before the first epoch: nothing is changed")
         return learner.history.since(plan.first)
     take_state(learner, checkpoints)
-    conclude(learner, module, trainer, checkpoints, before)
+    conclude(learner, module, trainer, checkpoints, before, own=bool(callbacks))
     after_fit(learner, trainer)
     return learner.history.since(plan.first)
 
