@@ -16,6 +16,7 @@ import torch
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
 from fastgpu.export.onnx import SCOPES, strip
+from fastgpu.export.slim import slim
 from fastgpu.optional import require
 
 __all__ = ["Layer", "grid_of", "layers_of", "quantized"]
@@ -125,9 +126,7 @@ def quantized(
         )
         made = require("onnx", need="Quantizing an ONNX graph").load(file)
     strip(made)
-    made.graph.ClearField("value_info")  # shapes, which every runtime infers, and names of nodes, which are those of their outputs:
-    for node in made.graph.node:  # of a small network's file they are a tenth
-        node.ClearField("name")
+    slim(made)
     return made
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastgpu.errors import ModelError
 from fastgpu.export.int8 import Layer, grid_of, layers_of
 from fastgpu.export.onnx import strip
+from fastgpu.export.slim import slim
 from fastgpu.optional import require
 
 __all__ = ["with_whole_weights"]
@@ -46,6 +47,7 @@ def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, targe
         made.graph.ClearField(field)
         getattr(made.graph, field).extend(values)
     strip(made)
+    slim(made)
     return made
 
 
