@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation", "instance_segmentation"}
+STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation"}
 """Fields whose predictions no single pass of a graph gives: there is no file of them to open."""
 CASES = {field.name: field for field in all_fields() if field.name not in STEP_BY_STEP and field.task != "ranking"}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ def load(path: Path, threads: int) -> Run:
     import torch
 
     torch.set_num_threads(threads)
+    with contextlib.suppress(ImportError):
+        import torchvision  # noqa: F401  # detectors have operations of its own
     extra: dict[str, Any] = {f"{KEY}.json": ""}
     called = torch.export.load(path, extra_files=extra).module()
     manifest = json.loads(extra[f"{KEY}.json"])

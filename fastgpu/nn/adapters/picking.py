@@ -37,10 +37,13 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     span = boxes.max() + 1
     right = torch.arange(count, device=boxes.device)[:, None].expand(-1, most) * span
     down = torch.zeros_like(right) if groups is None else groups * span
-    moved, flat = (boxes + torch.stack([right, down, right, down], -1)).flatten(0, 1), scores.flatten()
+    moved = (boxes + torch.stack([right, down, right, down], -1)).flatten(0, 1)
+    # Two more, each in a place of its own: a traced suppression must keep two at least.
+    moved = torch.cat([moved, -span * boxes.new_tensor([[2.0, 2.0, 1.0, 1.0], [4.0, 4.0, 3.0, 3.0]])])
+    flat = torch.cat([scores.flatten(), scores.new_ones(2)])
     at = torch.nonzero(flat > 0)[:, 0]
     kept = at[nms(moved[at], flat[at].to(moved.dtype), overlap)]
-    return torch.zeros_like(flat).index_fill(0, kept, 1.0).reshape(count, most) > 0
+    return torch.zeros_like(flat).index_fill(0, kept, 1.0)[:-2].reshape(count, most) > 0
 
 
 def best(candidates: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:

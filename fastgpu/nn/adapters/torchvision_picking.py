@@ -83,7 +83,7 @@ def of_proposals(heads: Any, features: Mapping[str, Tensor], proposals: Mapping[
     shares = logits.float().softmax(-1).unflatten(0, (-1, count))[:, :, 1:]
     found = {
         "boxes": _decoded(heads.box_coder.decode_single, offsets.float().unflatten(0, (-1, count)), boxes, size)[:, :, 1:].flatten(1, 2),
-        "labels": torch.arange(shares.shape[-1], device=boxes.device).repeat(count).expand(len(boxes), -1),
+        "labels": torch.arange(shares.shape[-1], device=boxes.device).repeat(count).expand(boxes.shape[0], -1),
         "scores": torch.where(proposals["scores"][..., None] > 0, shares, 0.0).flatten(1),
     }
     found = picked(found, heads.nms_thresh, heads.detections_per_img, above=heads.score_thresh, smallest=SMALLEST)
@@ -102,7 +102,7 @@ def _decoded(decode: Callable[[Tensor, Tensor], Tensor], offsets: Tensor, anchor
     """Offsets `(b, n, 4 * k)` from anchors `(n, 4)` or `(b, n, 4)` -> boxes `(b, n, k, 4)`, cut at the edges of the picture."""
     from torchvision.ops import clip_boxes_to_image
 
-    flat = decode(offsets.flatten(0, 1), anchors.expand(len(offsets), -1, -1).flatten(0, 1))
+    flat = decode(offsets.flatten(0, 1), anchors.expand(offsets.shape[0], -1, -1).flatten(0, 1))
     return clip_boxes_to_image(flat.unflatten(0, (-1, offsets.shape[1])).unflatten(2, (-1, 4)), tuple(size))
 
 
@@ -118,7 +118,7 @@ def _aligned(pool: Any, features: Mapping[str, Tensor], boxes: Tensor, size: Seq
     maps = [value for name, value in features.items() if name in pool.featmap_names]
     steps = [round(math.log2(size[0] / each.shape[-2])) for each in maps]
     flat = boxes.flatten(0, 1)
-    picture = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None].expand(boxes.shape[:2]).reshape(-1, 1)
+    picture = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None].expand(boxes.shape[:2]).reshape(-1, 1)
     regions = torch.cat([picture, flat], 1)
     levels = LevelMapper(steps[0], steps[-1], pool.canonical_scale, pool.canonical_level)([flat])[:, None, None, None]
     found = None
