@@ -53,8 +53,9 @@ def pasted(masks: np.ndarray, boxes: np.ndarray, size: Sequence[int]) -> np.ndar
         `(k, height, width)` bool.
 
     Example:
-        >>> pasted(np.ones((1, 4, 4)), np.array([[1.0, 0.0, 4.0, 2.0]]), (2, 5)).astype(int).tolist()
-        [[[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]]
+        >>> found = pasted(np.ones((1, 28, 28)), np.array([[10.0, 0.0, 30.0, 20.0]]), (40, 40))
+        >>> found.shape, found[0].any(0).nonzero()[0][[0, -1]].tolist()
+        ((1, 40, 40), [10, 29])
     """
     height, width = (int(side) for side in size)
     made = np.zeros((len(masks), height, width), bool)
