@@ -18,7 +18,7 @@ from fastgpu.assemble import open_data
 from fastgpu.config import Settings
 from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
-from fastgpu.errors import ArgumentError, DataError, ExportError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs import INPUTS
 from fastgpu.nn.adapters import adapt
 from fastgpu.reading.video import Film, is_film

@@ -87,7 +87,7 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
 
     # Half a pixel wider on each side: a box without area, as untrained networks draw them, is in its own place.
     wider = torch.tensor([-0.5, -0.5, 0.5, 0.5])
-    overlap = box_iou(*(torch.from_numpy(each["boxes"]) + wider for each in (expected, found))).numpy()
+    overlap = box_iou(torch.from_numpy(expected["boxes"]) + wider, torch.from_numpy(found["boxes"]) + wider).numpy()
     alike = (expected["labels"][:, None] == found["labels"]) & (expected["scores"][:, None] > 0) & (found["scores"] > 0)
     overlap = np.where(alike & (overlap >= SAME_OBJECT), overlap, 0.0)
     pairs: list[tuple[int, int]] = []

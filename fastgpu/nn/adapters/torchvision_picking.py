@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastgpu.nn.adapters.picking import best, likeliest, likeliest_of_each, picked
+from fastgpu.nn.adapters.picking import likeliest, likeliest_of_each, picked
 
 __all__ = ["of_levels", "of_proposals", "of_single_shot", "proposed"]
+
+SMALLEST = 1e-2
+"""Least side of a box in pixels, as `RoIHeads` has it."""
 
 
 def of_levels(net: Any, shares: Tensor, offsets: Tensor, anchors: Tensor, levels: Sequence[int], size: Sequence[int]) -> dict[str, Tensor]:
@@ -94,16 +97,12 @@ def of_proposals(heads: Any, features: Mapping[str, Tensor], proposals: Mapping[
     return {**found, "masks": drawn.gather(1, own)[:, 0].sigmoid().unflatten(0, (-1, found["boxes"].shape[1]))}
 
 
-SMALLEST = 1e-2
-"""Least side of a box in pixels, as `RoIHeads` has it."""
-
-
 def _decoded(decode: Callable[[Tensor, Tensor], Tensor], offsets: Tensor, anchors: Tensor, size: Sequence[int]) -> Tensor:
     """Offsets `(b, n, 4 * k)` from anchors `(n, 4)` or `(b, n, 4)` -> boxes `(b, n, k, 4)`, cut at the edges of the picture."""
     from torchvision.ops import clip_boxes_to_image
 
     flat = decode(offsets.flatten(0, 1), anchors.expand(offsets.shape[0], -1, -1).flatten(0, 1))
-    return clip_boxes_to_image(flat.unflatten(0, (-1, offsets.shape[1])).unflatten(2, (-1, 4)), tuple(size))
+    return clip_boxes_to_image(flat.unflatten(0, (-1, offsets.shape[1])).unflatten(2, (-1, 4)), (size[0], size[1]))
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -121,8 +120,8 @@ def _aligned(pool: Any, features: Mapping[str, Tensor], boxes: Tensor, size: Seq
     picture = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None].expand(boxes.shape[:2]).reshape(-1, 1)
     regions = torch.cat([picture, flat], 1)
     levels = LevelMapper(steps[0], steps[-1], pool.canonical_scale, pool.canonical_level)([flat])[:, None, None, None]
-    found = None
-    for level, (each, step) in enumerate(zip(maps, steps)):
-        part = roi_align(each.float(), regions, pool.output_size, 2.0**-step, pool.sampling_ratio)
-        found = part if found is None else torch.where(levels == level, part, found)
+    parts = [roi_align(each.float(), regions, pool.output_size, 2.0**-step, pool.sampling_ratio) for each, step in zip(maps, steps)]
+    found = parts[0]
+    for level, part in enumerate(parts[1:], 1):  # each level looks at all boxes, so that shapes do not hang on where these are
+        found = torch.where(levels == level, part, found)
     return found.to(maps[0].dtype)
