@@ -13,8 +13,9 @@ import yaml
 from fields.detection import coco, lively, scenes
 from PIL import Image
 
-from fastgpu import Learner, zoo
+from fastgpu import Learner, Predictor, zoo
 from fastgpu.assemble import open_data
+from fastgpu.compress.quantize import input_ranges, quantized_layers
 from fastgpu.config import Settings
 from fastgpu.data.instance_masks import filled
 from fastgpu.data.sources import load
@@ -662,6 +663,32 @@ class TestExported:
             for name, value in found.items():
                 assert torch.allclose(graph[name][i, :count][alone].float(), value[i][alone].float(), atol=1e-4)
             assert not graph["scores"][i, count:].any()
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(900)
+    @pytest.mark.parametrize("architecture", ["fcos/resnet10t", "ssdlite320_mobilenet_v3_large", "maskrcnn/resnet10t"])
+    def test_by_torch_export(self, architecture, tmp_path, out):
+        task = zoo.find(architecture)[1].tasks[0]
+        learn = Learner(architecture, coco(tmp_path, 24, outlines=True), task=task, out=out, report=False, verbose=False)
+        for sure in (False, True):  # in most batches of the first no box is left
+            if sure:
+                lively(learn)
+            found = learn.export(tmp_path / "model.pt2").certificate
+            assert found["largest_difference"] <= 1e-3
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(900)
+    def test_whole_numbers_in_both_steps(self, tmp_path, out, monkeypatch):
+        monkeypatch.setattr("fastgpu.quantizing.BATCHES", (1,))
+        learn = Learner("fasterrcnn/resnet10t", coco(tmp_path, 24), out=out, report=False, verbose=False)
+        lively(learn)
+        learn.quantize(candidates="all", max_drop=100)
+        layers = quantized_layers(learn.module)
+        assert set(input_ranges(learn.module)) == set(layers)
+        assert {"rpn.head.cls_logits", "roi_heads.box_head.fc6", "roi_heads.box_predictor.bbox_pred"} <= set(layers)
+        made = learn.export(tmp_path / "model.onnx", int8=True, tolerance=1.0)
+        assert made.certificate["precision"] == "int8"
+        assert len(Predictor.load(made, threads=1).predict(tmp_path / "images")) == 24
 
     def test_an_order_has_no_meaning_nor_a_score_at_the_threshold(self):
         expected = sorted_boxes(12)

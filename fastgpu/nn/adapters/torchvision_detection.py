@@ -74,8 +74,9 @@ class TorchvisionDetection(Detector):
         generator = net.rpn.anchor_generator if self.two_stage else net.anchor_generator
         [anchors] = generator(_image_list(x["image"][:1]), _shapes(maps))
         if self.two_stage:
-            with _full_precision(net, out["features"]) as features:
-                return of_proposals(net.roi_heads, features, proposed(net.rpn, list(features.values()), anchors, size), size)
+            weight = next(net.roi_heads.parameters())
+            features = {name: value.to(weight.dtype) for name, value in out["features"].items()}
+            return of_proposals(net.roi_heads, features, proposed(net.rpn, list(features.values()), anchors, size), size)
         heads = _heads(out)
         if "SSD" in self.kinds:
             return of_single_shot(net, heads["cls_logits"].softmax(-1)[..., self.first :], heads["bbox_regression"], anchors, size)

@@ -112,16 +112,18 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _aligned(pool: Any, features: Mapping[str, Tensor], boxes: Tensor, size: Sequence[int]) -> Tensor:
     """What a `MultiScaleRoIAlign` gives for boxes `(b, n, 4)`: `(b * n, channels, side, side)`, in the type of the features."""
     from torchvision.ops import roi_align
-    from torchvision.ops.poolers import LevelMapper
 
     maps = [value for name, value in features.items() if name in pool.featmap_names]
     steps = [round(math.log2(size[0] / each.shape[-2])) for each in maps]
     flat = boxes.flatten(0, 1)
     picture = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None].expand(boxes.shape[:2]).reshape(-1, 1)
     regions = torch.cat([picture, flat], 1)
-    levels = LevelMapper(steps[0], steps[-1], pool.canonical_scale, pool.canonical_level)([flat])[:, None, None, None]
+    # As torchvision's LevelMapper; a box without area is as good as a small one, and its logarithm is finite.
+    sides = (flat[:, 2:] - flat[:, :2]).prod(1).sqrt().clamp_min(1e-6)
+    levels = (pool.canonical_level + (sides / pool.canonical_scale).log2() + 1e-6).floor().clamp(steps[0], steps[-1])
+    number = (levels - steps[0])[:, None, None, None]
     parts = [roi_align(each.float(), regions, pool.output_size, 2.0**-step, pool.sampling_ratio) for each, step in zip(maps, steps)]
     found = parts[0]
-    for level, part in enumerate(parts[1:], 1):  # each level looks at all boxes, so that shapes do not hang on where these are
-        found = torch.where(levels == level, part, found)
+    for i, part in enumerate(parts[1:], 1):  # each level looks at all boxes, so that shapes do not hang on where these are
+        found = torch.where(number == i, part, found)
     return found.to(maps[0].dtype)
