@@ -642,7 +642,10 @@ EXPORTED = ("fcos/resnet10t", "retinanet/resnet10t", "ssdlite320_mobilenet_v3_la
 
 
 class TestExported:
-    @pytest.mark.parametrize("architecture", [*EXPORTED, "rt_detr_v2/tiny"])
+    # The last one has two levels of one size.
+    @pytest.mark.parametrize(
+        "architecture", [*EXPORTED, "rt_detr_v2/tiny", pytest.param("fasterrcnn_mobilenet_v3_large_320_fpn", marks=pytest.mark.slow)]
+    )
     def test_boxes_in_a_graph_are_those_of_the_library(self, architecture, tmp_path, out):
         if architecture.startswith("rt_detr"):
             pytest.importorskip("transformers")
