@@ -66,10 +66,14 @@ def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
 
 def _layer_of(node: Any, names: Collection[str]) -> str | None:
     """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
-    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
-    around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
-    places = [node.input[1].removesuffix(".weight"), *reversed(around)]
+    places = [node.input[1].removesuffix(".weight"), *reversed(_around(node))]
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
+
+
+def _around(node: Any) -> list[str]:
+    """Dotted names of the modules around a node, outermost first; none where torch's exporter left no note."""
+    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
+    return [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")] if scopes else []
 
 
 def quantized(
@@ -101,6 +105,8 @@ def quantized(
     kinds = ATTENDING if attends else CONVOLUTIONAL
     chosen = {layer.node.name for layer in layers}
     left = [n.name for n in model.graph.node if n.op_type in ATTENDING and n.name not in chosen]
+    # What is computed before and after the network is exact: corners of boxes do not fit into 8 bits.
+    left += [n.name for n in model.graph.node if (around := _around(n)) and WITHIN.rstrip(".") not in around and n.name not in chosen]
     symmetric = target == "tensorrt"
     activation = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
     overrides: dict[str, list[dict[str, Any]]] = {}
