@@ -60,3 +60,22 @@ def test_equal_tensors_are_one_and_zero_points_of_biases_go():
     assert sorted(numpy_helper.to_array(each).dtype.name for each in model.graph.initializer) == ["float32", "int32"]
     assert len(model.graph.node[0].input) == 2
     assert run(model, {"x": ones})[0].tolist() == [3, 3, 3]
+
+
+def test_bodies_go_on_reading_the_values_around_them():
+    value = lambda name, shape, kind=TensorProto.FLOAT: helper.make_tensor_value_info(name, kind, shape)  # noqa: E731
+    ones = np.ones(3, np.float32)
+    tensors = [numpy_helper.from_array(ones, "a"), numpy_helper.from_array(ones, "b")]
+    branches = {
+        "then_branch": helper.make_graph([helper.make_node("Add", ["sum", "b"], ["then"])], "then", [], [value("then", [3])]),
+        "else_branch": helper.make_graph([helper.make_node("Sub", ["sum", "inner"], ["else"])], "else", [], [value("else", [3])], [
+            numpy_helper.from_array(2 * ones, "inner")]),
+    }  # fmt: skip
+    nodes = [helper.make_node("Add", ["x", "a"], ["sum"]), helper.make_node("If", ["yes"], ["y"], **branches)]
+    graph = helper.make_graph(nodes, "g", [value("x", [3]), value("yes", [], TensorProto.BOOL)], [value("y", [3])], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    slim(model)
+    onnx.checker.check_model(model)
+    assert len(model.graph.initializer) == 1
+    assert run(model, {"x": ones, "yes": np.array(True)})[0].tolist() == [3, 3, 3]
+    assert run(model, {"x": ones, "yes": np.array(False)})[0].tolist() == [0, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastgpu.optional import require
@@ -18,14 +19,25 @@ def slim(model: Any) -> None:
     Args:
         model: the graph, an `onnx.ModelProto`.
     """
-    graph, version = model.graph, next(each.version for each in model.opset_import if not each.domain)
-    graph.ClearField("value_info")  # every runtime infers them
+    version = next(each.version for each in model.opset_import if not each.domain)
+    graphs = list(_with_bodies(model.graph))
+    for graph in graphs:
+        graph.ClearField("value_info")  # every runtime infers them
+        for node in graph.node:
+            node.ClearField("name")  # it is that of the node's output
+            _drop_usual(node, version)
+    _drop_zero_points(graphs)
+    _share_equals(graphs)
+    _shorten(graphs)
+
+
+def _with_bodies(graph: Any) -> Iterator[Any]:
+    """A graph and those inside its nodes, the bodies of loops and of choices, which read the outer ones' values."""
+    yield graph
     for node in graph.node:
-        node.ClearField("name")  # it is that of the node's output
-        _drop_usual(node, version)
-    _drop_zero_points(graph)
-    _share_equals(graph)
-    _shorten(graph)
+        for attribute in node.attribute:
+            for body in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+                yield from _with_bodies(body)
 
 
 def _drop_usual(node: Any, version: int) -> None:
@@ -47,33 +59,35 @@ def _drop_usual(node: Any, version: int) -> None:
     node.attribute.extend(kept)
 
 
-def _drop_zero_points(graph: Any) -> None:
+def _drop_zero_points(graphs: Sequence[Any]) -> None:
     whole = require("onnx", need="An ONNX graph").TensorProto.INT32
-    biases = {tensor.name for tensor in graph.initializer if tensor.data_type == whole}
-    for node in graph.node:
+    biases = {tensor.name for graph in graphs for tensor in graph.initializer if tensor.data_type == whole}
+    for node in (node for graph in graphs for node in graph.node):
         if node.op_type == "DequantizeLinear" and node.input[0] in biases:  # of such a tensor it may only be 0
             del node.input[2:]
 
 
-def _share_equals(graph: Any) -> None:
-    """One tensor for all that hold the same; those that nothing reads go."""
+def _share_equals(graphs: Sequence[Any]) -> None:
+    """One tensor for all of the outermost graph that hold the same; those that nothing reads go."""
     first: dict[bytes, str] = {}
     same: dict[str, str] = {}
-    for tensor in graph.initializer:
+    outermost = graphs[0]
+    ends = {each.name for each in (*outermost.input, *outermost.output)}
+    for tensor in outermost.initializer:
+        if tensor.name in ends:
+            continue
         name, tensor.name = tensor.name, ""
         same[name] = first.setdefault(tensor.SerializeToString(), name)
         tensor.name = name
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = same.get(name, name)
-    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    graph.ClearField("initializer")
-    graph.initializer.extend(kept)
+    _rename(graphs, lambda name: same.get(name, name))
+    read = {name for graph in graphs for node in graph.node for name in node.input} | {each.name for graph in graphs for each in graph.output}
+    kept = {tensor.name: tensor for tensor in outermost.initializer if tensor.name in read}
+    outermost.ClearField("initializer")
+    outermost.initializer.extend(kept.values())
 
 
-def _shorten(graph: Any) -> None:
-    short = {"": "", **{each.name: each.name for each in (*graph.input, *graph.output)}}
+def _shorten(graphs: Sequence[Any]) -> None:
+    short = {"": "", **{each.name: each.name for each in (*graphs[0].input, *graphs[0].output)}}
     taken = set(short)
 
     def of(name: str) -> str:
@@ -85,10 +99,14 @@ def _shorten(graph: Any) -> None:
             taken.add(new)
         return short[name]
 
-    for tensor in graph.initializer:
-        tensor.name = of(tensor.name)
-    for node in graph.node:
-        for values in (node.input, node.output):
-            for i, name in enumerate(values):
-                values[i] = of(name)
+    _rename(graphs, of)
 
+
+def _rename(graphs: Sequence[Any], of: Callable[[str], str]) -> None:
+    for graph in graphs:
+        for each in (*graph.initializer, *graph.input, *graph.output):
+            each.name = of(each.name)
+        for node in graph.node:
+            for values in (node.input, node.output):
+                for i, name in enumerate(values):
+                    values[i] = of(name)
