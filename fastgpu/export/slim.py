@@ -20,12 +20,12 @@ def slim(model: Any) -> None:
         model: the graph, an `onnx.ModelProto`.
     """
     version = next(each.version for each in model.opset_import if not each.domain)
-    graphs = list(_with_bodies(model.graph))
-    for graph in graphs:
+    for graph in _with_bodies(model.graph):
         graph.ClearField("value_info")  # every runtime infers them
         for node in graph.node:
             node.ClearField("name")  # it is that of the node's output
             _drop_usual(node, version)
+    graphs = list(_with_bodies(model.graph))  # not before: attributes that stay are copies
     _drop_zero_points(graphs)
     _share_equals(graphs)
     _shorten(graphs)
