@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count, product
+from string import ascii_letters
 from typing import Any
 
 from fastgpu.optional import require
@@ -13,8 +15,8 @@ __all__ = ["slim"]
 def slim(model: Any) -> None:
     """Make a graph's file smaller, in place; what it computes, and the names of its inputs and outputs, stay.
 
-    Values between the nodes get short names; shapes, names of nodes, attributes that say what holds anyway, zero points of
-    32-bit biases, which are 0, and all but the first of equal tensors go.
+    Values between the nodes get short names; shapes, names of nodes, attributes that say what holds anyway, zero points that are 0 where they
+    may be missing, and all but the first of equal tensors go.
 
     Args:
         model: the graph, an `onnx.ModelProto`.
@@ -29,6 +31,8 @@ def slim(model: Any) -> None:
     _drop_zero_points(graphs)
     _share_equals(graphs)
     _shorten(graphs)
+    model.graph.name = "g"
+    model.producer_name, model.producer_version = "fastgpu", ""
 
 
 def _with_bodies(graph: Any) -> Iterator[Any]:
@@ -60,10 +64,14 @@ def _drop_usual(node: Any, version: int) -> None:
 
 
 def _drop_zero_points(graphs: Sequence[Any]) -> None:
-    whole = require("onnx", need="An ONNX graph").TensorProto.INT32
-    biases = {tensor.name for graph in graphs for tensor in graph.initializer if tensor.data_type == whole}
-    for node in (node for graph in graphs for node in graph.node):
-        if node.op_type == "DequantizeLinear" and node.input[0] in biases:  # of such a tensor it may only be 0
+    """Where they are 0, of convolutions' weights and of 32-bit biases; for other products onnxruntime wants to see them."""
+    onnx = require("onnx", need="An ONNX graph")
+    zero = {t.name for graph in graphs for t in graph.initializer if not onnx.numpy_helper.to_array(t).any()}
+    biases = {t.name for graph in graphs for t in graph.initializer if t.data_type == onnx.TensorProto.INT32}
+    nodes = [node for graph in graphs for node in graph.node]
+    convolved = {node.input[1] for node in nodes if node.op_type == "Conv"}
+    for node in (node for node in nodes if node.op_type == "DequantizeLinear"):
+        if (node.input[0] in biases or node.output[0] in convolved) and zero.issuperset(node.input[2:]):
             del node.input[2:]
 
 
@@ -89,14 +97,11 @@ def _share_equals(graphs: Sequence[Any]) -> None:
 def _shorten(graphs: Sequence[Any]) -> None:
     short = {"": "", **{each.name: each.name for each in (*graphs[0].input, *graphs[0].output)}}
     taken = set(short)
+    free = (name for name in map("".join, chain.from_iterable(product(ascii_letters, repeat=n) for n in count(1))) if name not in taken)
 
     def of(name: str) -> str:
         if name not in short:
-            count = len(short)
-            while (new := f"{count:x}") in taken:
-                count += 1
-            short[name] = new
-            taken.add(new)
+            short[name] = next(free)
         return short[name]
 
     _rename(graphs, of)
