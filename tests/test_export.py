@@ -140,9 +140,7 @@ def test_every_kind_by_torch_export(kind, out, tmp_path):
 
 REFUSED = {
     "instance_segmentation": "MaskRCNN picks boxes one by one, which an exported network cannot. Take fcos",
-    "recognition_seq2seq": "An exported network works in one pass. This one writes a text step by step",
     "synthesis": "Sounds are made step by step, which an exported network cannot",
-    "translation": "Sentences are written step by step, which an exported network cannot",
 }
 
 

@@ -31,9 +31,9 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation", "instance_segmentation"}
-"""Fields whose predictions no single pass of a graph gives: there is no file of them to open."""
-CASES = {field.name: field for field in all_fields() if field.name not in STEP_BY_STEP}
+REFUSED = {"synthesis", "instance_segmentation"}
+"""Fields whose predictions no graph gives: there is no file of them to open."""
+CASES = {field.name: field for field in all_fields() if field.name not in REFUSED}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}
 
 

@@ -15,7 +15,7 @@ import torch
 
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
-from fastgpu.export.onnx import SCOPES, strip
+from fastgpu.export.onnx import SCOPES, graphs_of, strip
 from fastgpu.optional import require
 
 __all__ = ["Layer", "grid_of", "layers_of", "quantized"]
@@ -41,18 +41,19 @@ class Layer(NamedTuple):
     """Axis of the output channels in the weight."""
 
 
-def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
+def layers_of(model: Any, names: Sequence[str], *, inside: bool = False) -> list[Layer]:
     """The nodes that compute the named layers of the network.
 
     Args:
         model: an `onnx.ModelProto` by torch's exporter, which keeps the names of weights, or else of the modules around a node.
         names: dotted names of convolutions and linear layers.
+        inside: whether those in the bodies of loops are among them.
     """
     from onnx import numpy_helper
 
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     known, found = set(names), []
-    for node in model.graph.node:
+    for node in (node for graph in (graphs_of(model.graph) if inside else (model.graph,)) for node in graph.node):
         if node.op_type not in ATTENDING or len(node.input) < 2 or node.input[1] not in weights:
             continue
         name = _layer_of(node, known)

@@ -65,7 +65,7 @@ class Writer(Adapter):
         first = net(**given, encoder_outputs=(hidden,), decoder_input_ids=start, use_cache=True)[name]
         heard = [(layer.keys, layer.values) for layer in first.cross_attention_cache.layers]
         memory = tuple(
-            torch.zeros_like(part).expand(-1, -1, rules.most, -1).clone()
+            part.new_zeros(hidden.shape[0], part.shape[1], rules.most, part.shape[3])  # without looking at the part: it is not computed then
             for layer in first.self_attention_cache.layers
             for part in (layer.keys, layer.values)
         )
