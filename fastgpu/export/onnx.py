@@ -67,6 +67,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
         )
         model = program.model_proto  # type: ignore[union-attr]
     strip(model, keep=SCOPES)
+    _place_in_loops(model, graph)
     _name_axes(model, lengths)
     return model
 
@@ -100,6 +101,22 @@ def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from graphs_of(attribute.g)
+
+
+def _place_in_loops(model: ModelProto, graph: Graph) -> None:
+    """Note the layer of each product in the body of a loop, where the exporter notes none: the one that has its weights."""
+    from onnx import numpy_helper
+
+    inside = [node for part in graphs_of(model.graph) if part is not model.graph for node in part.node if node.op_type in ("MatMul", "Gemm")]
+    if not inside:
+        return
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    layers = {value.T.contiguous().numpy().tobytes(): name for name, value in graph.named_parameters() if value.ndim == 2}
+    for node in inside:
+        values = numpy_helper.to_array(weights[node.input[1]]).tobytes() if node.input[1] in weights else b""
+        if values in layers:
+            del node.metadata_props[:]
+            node.metadata_props.add(key=SCOPES, value=f"['{layers[values].removesuffix('.weight')}']")
 
 
 def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
