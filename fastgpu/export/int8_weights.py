@@ -61,7 +61,8 @@ def _whole(layer: Layer, bits: int, target: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _stored(onnx: Any, layer: Layer, scales: np.ndarray, whole: np.ndarray) -> tuple[list[Any], list[Any], dict[str, np.ndarray]]:
-    """What goes before all nodes, and the node, on floats that those make of whole numbers: not DequantizeLinear, which onnxruntime would repeat in each call."""
+    """What goes before all nodes, and the node, on floats that those make of whole numbers: not by DequantizeLinear, which onnxruntime would
+    repeat in each call."""
     make, node, weight = onnx.helper.make_node, copy.deepcopy(layer.node), layer.node.input[1]
     node.input[1] = f"{weight}_float"
     tensors = {f"{weight}_int8": whole, f"{weight}_scale": scales}

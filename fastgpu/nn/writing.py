@@ -18,11 +18,14 @@ NEVER = -1e9
 
 NOT_HERE = (
     "constraints", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "force_words_ids", "min_length", "min_new_tokens",
-    "no_repeat_ngram_size", "penalty_alpha", "prompt_lookup_num_tokens", "sequence_bias", "watermarking_config",
+    "no_repeat_ngram_size", "penalty_alpha", "sequence_bias",
 )  # fmt: skip
-"""Settings of transformers that change what is written, and that no graph of ours holds; where they are 1, neither do these:"""
+"""Settings of transformers that change what is written, and that no graph of ours holds."""
 
-NOT_HERE_UNLESS_1 = ("diversity_penalty", "encoder_repetition_penalty", "guidance_scale", "num_beam_groups", "num_return_sequences", "repetition_penalty")
+NOT_HERE_UNLESS_1 = (
+    "diversity_penalty", "encoder_repetition_penalty", "guidance_scale", "num_beam_groups", "num_return_sequences", "repetition_penalty",
+)  # fmt: skip
+"""Such whose value 0 or 1 changes nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -69,13 +69,16 @@ class Writer(Adapter):
             for layer in first.self_attention_cache.layers
             for part in (layer.keys, layer.values)
         )
+        # Twice, so that no stride is equal to the length: the tracer of a loop would take the one for the other, and ONNX has no strides.
+        given = {key: torch.stack((value, value), -1) for key, value in given.items()}
         places = torch.arange(rules.most, device=hidden.device)[:, None]
         Written, Heard, Layers = _caches()
 
         def following(tokens: Tensor, at: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
             own = [Written(*pair, at, places == at) for pair in zip(memory[::2], memory[1::2])]
             cache = EncoderDecoderCache(Layers(layers=own), Layers(layers=[Heard(*pair) for pair in heard]))
-            out = net(**given, encoder_outputs=(hidden,), decoder_input_ids=tokens[:, None], use_cache=True, **{name: cache})
+            once = {key: value[..., 0] for key, value in given.items()}
+            out = net(**once, encoder_outputs=(hidden,), decoder_input_ids=tokens[:, None], use_cache=True, **{name: cache})
             return out.logits[:, 0], tuple(part for layer in own for part in (layer.keys, layer.values))
 
         return following, memory
