@@ -85,8 +85,8 @@ class InteractionInput(InteractionReader, Input):
     def encode(self, items: Any) -> Columns:
         """`Interactions` -> codes, and where in the items seen each row's history ends."""
         found = self.arrays(items)
-        parts = (found.user, found.item, found.first, found.end, found.seen)
-        return InteractionColumns(*map(torch.from_numpy, parts), found.length)
+        user, item, first, end, seen = map(torch.from_numpy, (found.user, found.item, found.first, found.end, found.seen))
+        return InteractionColumns(user, item, first, end, seen, found.length)
 
     def completed(self, splits: Sequence[Columns]) -> InteractionInput:
         """This input with what users met in any split, as `held`."""

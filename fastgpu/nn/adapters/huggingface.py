@@ -50,8 +50,8 @@ class HuggingFaceText(Writer):
     def settings(self, most: int) -> Any:
         if not self._generates:
             raise ModelError(f"Sentences need a network with a decoder. {type(self.net).__name__} has none. Take for example 'marian/tiny'.")
-        settings = copy.deepcopy(self.net.generation_config)
-        settings.update(max_new_tokens=most, max_length=None, do_sample=False)  # pyright: ignore[reportCallIssue]
+        settings: Any = copy.deepcopy(self.net.generation_config)
+        settings.update(max_new_tokens=most, max_length=None, do_sample=False)
         return settings
 
     def generate(self, x: Mapping[str, Tensor], *, most: int) -> Tensor:

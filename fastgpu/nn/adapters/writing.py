@@ -92,6 +92,9 @@ def _caches() -> tuple[Any, Any, Any]:
     class Written(StaticLayer):
         """Keys and values of the tokens up to one place, of a fixed number of places."""
 
+        keys: Any
+        values: Any
+
         def __init__(self, keys: Tensor, values: Tensor, at: Tensor, here: Tensor) -> None:
             self.keys, self.values, self.at, self.here = keys, values, at, here
             self.is_initialized, self.max_cache_len = True, keys.shape[2]
