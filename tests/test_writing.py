@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fastgpu.errors import ExportError
+from fastgpu.export.int8 import quantized
 from fastgpu.export.int8_weights import with_whole_weights
 from fastgpu.export.onnx import graphs_of, to_onnx
 from fastgpu.nn.adapters import adapt
@@ -103,22 +104,26 @@ def test_settings_that_a_graph_does_not_hold_are_refused(settings, named):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_whole_numbers_in_the_body_of_a_loop(dynamic):
+@pytest.mark.parametrize("mode", ["range", "dynamic", "float"])
+def test_whole_numbers_in_the_body_of_a_loop(mode):
     import onnxruntime
 
     graph = Writing(network())
     given = dict(zip(graph.inputs, texts(5, 7)))
     floats = to_onnx(graph, given, {"ids": 1, "mask": 1})
     layers = [name for name, part in graph.model.net.named_modules() if isinstance(part, nn.Linear) and "layers" in name]
-    made = with_whole_weights(floats, layers, dynamic=dynamic)
+    feeds = {name: value.numpy() for name, value in given.items()}
+    if mode == "range":
+        made = quantized(floats, [feeds], ranges=dict.fromkeys(layers, (-8.0, 8.0)))
+    else:
+        made = with_whole_weights(floats, layers, dynamic=mode == "dynamic")
     _, body = graphs_of(made.graph)
     whole = {tensor.name.removesuffix("_int8") for tensor in made.graph.initializer if tensor.name.endswith("_int8")}
     inside = {name for node in body.node for name in node.input}
-    assert len(whole) == len(layers)
-    assert len(inside & {f"{name}_{'int8' if dynamic else 'float'}" for name in whole}) == 8  # four of self-, two of cross-attention, and two
+    assert len(whole) == (8 if mode == "range" else len(layers))
+    assert len(inside & {f"{name}_{'int8' if mode == 'dynamic' else 'float'}" for name in whole}) == 8  # self-attention 4, cross 2, and 2
     assert not any(part.metadata_props for part in (*body.node, *body.value_info))
     run = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
-    [found] = run.run(None, {name: value.numpy() for name, value in given.items()})
+    [found] = run.run(None, feeds)
     [right] = graph(*given.values())
     assert np.mean(found == right.numpy()) > 0.5  # rounding leads a text elsewhere from some token on

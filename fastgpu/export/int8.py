@@ -82,6 +82,8 @@ def quantized(
 ) -> Any:
     """A graph of floats -> the same graph that computes the named layers, and what lies between them, with whole numbers.
 
+    Of layers in the bodies of loops, which the quantizer does not look into, the weights alone are whole numbers.
+
     Args:
         model: the graph in single precision, an `onnx.ModelProto`.
         batches: inputs by name, from which the ranges between the layers are read.
@@ -93,7 +95,9 @@ def quantized(
         ModelError: none of the layers is found in the graph.
     """
     quantization = require("onnxruntime.quantization", need="Quantizing an ONNX graph")
-    layers = layers_of(model, list(ranges))
+    from fastgpu.export.int8_weights import with_whole_weights  # it builds on this file
+
+    model, layers = with_whole_weights(model, list(ranges), bits=bits, target=target, outside=False), layers_of(model, list(ranges))
     if not layers:
         raise ModelError("An int8 file needs convolutions or linear layers in its graph. None of the quantized ones is there. Use int8=False.")
     weights = {tensor.name for tensor in model.graph.initializer}

@@ -16,7 +16,7 @@ from fastgpu.optional import require
 __all__ = ["with_whole_weights"]
 
 
-def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, target: str = "cpu", dynamic: bool = False) -> Any:
+def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, target: str = "cpu", dynamic: bool = False, outside: bool = True) -> Any:
     """A graph of floats -> the same graph with the weights of the named layers in whole numbers.
 
     Args:
@@ -26,12 +26,18 @@ def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, targe
         target: `"cpu"` or `"tensorrt"`, see `fastgpu.compress.quantize.TARGETS`.
         dynamic: whether the layers multiply whole numbers, their inputs being rounded as they come; linear layers alone.
             Otherwise weights are brought back to floats when the file is loaded.
+        outside: whether layers that are not in the body of a loop are among them; if not, there may be none.
 
     Raises:
         ModelError: none of the layers is found in the graph.
     """
     onnx = require("onnx", need="Quantizing an ONNX graph")
     layers = [each for each in layers_of(model, names, inside=True) if not dynamic or each.node.op_type != "Conv"]
+    if not outside:
+        left = {node.output[0] for node in model.graph.node}
+        layers = [each for each in layers if each.node.output[0] not in left]
+    if not layers and not outside:
+        return model
     if not layers:
         raise ModelError("An int8 file needs convolutions or linear layers in its graph. None of the quantized ones is there. Use int8=False.")
     before, replaced, tensors = list[Any](), dict[str, list[Any]](), dict[str, Any]()
