@@ -186,7 +186,10 @@ def _call(learner: Learner, batches: Sequence[Mapping[str, Any]]) -> None:
     preparation = module.preparation.to(weight.device)
     with torch.no_grad():
         for x in batches:
-            module.model(like(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}), weight))
+            given = like(preparation({k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in x.items()}), weight)
+            found, detect = module.model(given), getattr(module.model, "detect", None)
+            if detect is not None:  # where detectors of two steps take their second one
+                detect(given, found)
 
 
 def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor], place: Place = CPU) -> list[dict[str, Any]]:

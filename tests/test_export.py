@@ -155,7 +155,6 @@ def test_every_kind_by_torch_export(kind, out, tmp_path):
 
 
 REFUSED = {
-    "instance_segmentation": "MaskRCNN picks boxes one by one, which an exported network cannot. Take fcos",
     "synthesis": "Sounds are made step by step, which an exported network cannot",
 }
 

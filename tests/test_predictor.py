@@ -15,10 +15,12 @@ import onnxruntime
 import pytest
 import torch
 from fields import all_fields
+from fields.detection import coco, lively
 from PIL import Image
 
-from fastgpu import Learner, Predictor
+from fastgpu import Learner, Predictor, zoo
 from fastgpu.answers import ANSWERS
+from fastgpu.answers.instances import pasted
 from fastgpu.answers.pixels import in_original
 from fastgpu.cli import main
 from fastgpu.errors import ArgumentError, BadItemError, CheckpointError, DataError, DeviceError, ModelError, UnknownNameError
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-REFUSED = {"synthesis", "instance_segmentation"}
+REFUSED = {"synthesis"}
 """Fields whose predictions no graph gives: there is no file of them to open."""
 CASES = {field.name: field for field in all_fields() if field.name not in REFUSED}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}
@@ -54,6 +56,9 @@ def same(found, expected, tolerance=TOLERANCE):
                 assert [a[key].dtype for key in ("boxes", "scores")] == [b[key].dtype for key in ("boxes", "scores")]
                 np.testing.assert_allclose(a["boxes"], b["boxes"], atol=1e-2)
                 np.testing.assert_allclose(a["scores"], b["scores"], atol=1e-4)
+                if "masks" in b:
+                    assert (a["masks"].shape, a["masks"].dtype) == (b["masks"].shape, b["masks"].dtype)
+                    assert not a["masks"].size or np.mean(a["masks"] != b["masks"]) < 1e-3
         elif isinstance(column, np.ndarray) or (column and isinstance(column[0], np.ndarray)):
             for a, b in zip(ours, column):
                 assert a.dtype == b.dtype
@@ -343,6 +348,40 @@ def test_maps_come_out_of_the_frame_as_with_torch():
     for original in ((20, 40), (64, 100), (31, 90), (32, 64)):
         expected = in_original_by_torch(torch.from_numpy(values), torch.tensor(original)).numpy()
         np.testing.assert_allclose(in_original(values, original), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(50, 70), (37, 20), (120, 200)])
+def test_masks_are_pasted_as_by_torchvision(size):
+    from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+    rng = np.random.default_rng(0)
+    masks = rng.uniform(0, 1, (40, 28, 28)).astype(np.float32)
+    low = rng.uniform(0, 0.9, (40, 2)) * size[::-1]
+    boxes = np.concatenate([low, np.minimum(low + rng.uniform(0, 40, (40, 2)), size[::-1])], 1).astype(np.float32)
+    boxes[0], boxes[1] = (0, 0, *size[::-1]), (*size[::-1], *size[::-1])
+    expected = paste_masks_in_image(torch.from_numpy(masks)[:, None], torch.from_numpy(boxes), size)[:, 0].numpy() > 0.5
+    assert expected.any()
+    assert np.mean(expected != pasted(masks, boxes, size)) < 1e-4
+    assert pasted(masks[:0], boxes[:0], size).shape == (0, *size)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("architecture", ["ssdlite320_mobilenet_v3_large", "fasterrcnn/resnet10t", "maskrcnn/resnet10t"])
+def test_detectors_that_are_sure_of_objects(architecture, tmp_path):
+    pytest.importorskip("faster_coco_eval")
+    task = zoo.find(architecture)[1].tasks[0]
+    learn = Learner(architecture, coco(tmp_path, 24, outlines=True), task=task, out=tmp_path / "runs", report=False, verbose=False)
+    lively(learn)
+    getattr(learn.module, "roi_heads", learn.module).detections_per_img = 20  # of more, some have scores that are as good as equal
+    made = learn.export(tmp_path / "model.onnx")
+    assert made.certificate["largest_difference"] < 1e-4
+    assert made.certificate["metrics"]["map"]["learner"] == made.certificate["metrics"]["map"]["file"]
+    files = sorted((tmp_path / "images").glob("*.png"))[:5]
+    predictor, expected = Predictor.load(made, threads=1), learn.predict(files)
+    assert all(len(found["labels"]) for found in expected.boxes)
+    for size in (1, 2, 64):
+        same(predictor.predict(files, batch_size=size), expected)
 
 
 def test_the_manifest_is_plain_json(predictor):

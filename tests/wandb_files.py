@@ -21,7 +21,7 @@ def records(path):
             at += BLOCK - at % BLOCK
             continue
         _, length, kind = struct.unpack("<IHB", data[at : at + HEADER])
-        if not kind:
+        if not kind or at + HEADER + length > len(data):  # it is being written
             break
         parts.append(data[at + HEADER : at + HEADER + length])
         at += HEADER + length
@@ -74,7 +74,8 @@ def parts(folder, killed=0):
     while True:
         files = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.parent.stat().st_ctime_ns)
         found = sorted((Part(path) for path in files), key=lambda part: part.run.start_time.ToNanoseconds() if part.run else 0)
-        if sum(part.exit_code is None for part in found) <= killed:
+        begun = len(list(folder.glob("wandb/offline-run-*")))
+        if len(found) == begun and sum(part.exit_code is None for part in found) <= killed:
             return found
         assert time.monotonic() < waited, f"{folder} holds a run without an end"
         time.sleep(0.1)

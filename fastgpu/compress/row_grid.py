@@ -20,8 +20,8 @@ def whole_rows(x: Tensor) -> Tensor:
         x: `(..., n)`; each row along the last axis has a step of its own, its largest value over 127.5.
 
     Example:
-        >>> whole_rows(torch.tensor([[1.0, -127.5], [0.2, 0.0]])).round(decimals=2).tolist()
-        [[1.0, -128.0], [0.2, 0.0]]
+        >>> whole_rows(torch.tensor([[1.0, -127.5], [0.25, 0.0]])).round(decimals=2).tolist()
+        [[1.0, -128.0], [0.25, 0.0]]
     """
     step = _largest(x) / 127.5
     # Times the inverse, as torchao does: so the largest value, half way between two steps, falls to the same one.

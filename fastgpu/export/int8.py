@@ -16,6 +16,7 @@ import torch
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
 from fastgpu.export.onnx import SCOPES, graphs_of, strip
+from fastgpu.export.slim import slim
 from fastgpu.optional import require
 
 __all__ = ["Layer", "grid_of", "layers_of", "quantized"]
@@ -66,10 +67,14 @@ def layers_of(model: Any, names: Sequence[str], *, inside: bool = False) -> list
 
 def _layer_of(node: Any, names: Collection[str]) -> str | None:
     """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
-    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
-    around = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
-    places = [node.input[1].removesuffix(".weight"), *reversed(around)]
+    places = [node.input[1].removesuffix(".weight"), *reversed(_around(node))]
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
+
+
+def _around(node: Any) -> list[str]:
+    """Dotted names of the modules around a node, outermost first; none where torch's exporter left no note."""
+    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
+    return [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")] if scopes else []
 
 
 def quantized(
@@ -97,7 +102,8 @@ def quantized(
     quantization = require("onnxruntime.quantization", need="Quantizing an ONNX graph")
     from fastgpu.export.int8_weights import with_whole_weights  # it builds on this file
 
-    model, layers = with_whole_weights(model, list(ranges), bits=bits, target=target, outside=False), layers_of(model, list(ranges))
+    model = with_whole_weights(model, list(ranges), bits=bits, target=target, outside=False)
+    layers = layers_of(model, list(ranges))
     if not layers:
         raise ModelError("An int8 file needs convolutions or linear layers in its graph. None of the quantized ones is there. Use int8=False.")
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -105,6 +111,8 @@ def quantized(
     kinds = ATTENDING if attends else CONVOLUTIONAL
     chosen = {layer.node.name for layer in layers}
     left = [n.name for n in model.graph.node if n.op_type in ATTENDING and n.name not in chosen]
+    # What is computed before and after the network is exact: corners of boxes do not fit into 8 bits.
+    left += [n.name for n in model.graph.node if (around := _around(n)) and WITHIN.rstrip(".") not in around and n.name not in chosen]
     symmetric = target == "tensorrt"
     activation = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
     overrides: dict[str, list[dict[str, Any]]] = {}
@@ -130,9 +138,7 @@ def quantized(
         )
         made = require("onnx", need="Quantizing an ONNX graph").load(file)
     strip(made)
-    made.graph.ClearField("value_info")  # shapes, which every runtime infers, and names of nodes, which are those of their outputs:
-    for node in made.graph.node:  # of a small network's file they are a tenth
-        node.ClearField("name")
+    slim(made)
     return made
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastgpu.errors import ModelError
 from fastgpu.export.int8 import Layer, grid_of, layers_of
 from fastgpu.export.onnx import graphs_of, strip
+from fastgpu.export.slim import slim
 from fastgpu.optional import require
 
 __all__ = ["with_whole_weights"]
@@ -26,7 +27,7 @@ def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, targe
         target: `"cpu"` or `"tensorrt"`, see `fastgpu.compress.quantize.TARGETS`.
         dynamic: whether the layers multiply whole numbers, their inputs being rounded as they come; linear layers alone.
             Otherwise weights are brought back to floats when the file is loaded.
-        outside: whether layers that are not in the body of a loop are among them; if not, there may be none.
+        outside: whether layers that are not in the body of a loop are among them; if not, there may be none, and all names stay.
 
     Raises:
         ModelError: none of the layers is found in the graph.
@@ -54,7 +55,9 @@ def with_whole_weights(model: Any, names: Sequence[str], *, bits: int = 8, targe
     used = {name for graph in graphs_of(made.graph) for node in graph.node for name in node.input}
     made.graph.ClearField("initializer")
     made.graph.initializer.extend([*(tensor for tensor in model.graph.initializer if tensor.name in used), *tensors.values()])
-    strip(made)
+    if outside:
+        strip(made)
+        slim(made)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,8 @@ def opened(path: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The graph in a file, and what the file says of itself."""
     import torch
 
+    with contextlib.suppress(ImportError):
+        import torchvision  # noqa: F401  # detectors have operations of its own
     extra: dict[str, Any] = {f"{KEY}.json": ""}
     graph = torch.export.load(path, extra_files=extra).module()
     return graph, json.loads(extra[f"{KEY}.json"])

@@ -71,7 +71,8 @@ def compare(found: Sequence[Mapping[str, np.ndarray]], expected: Sequence[Mappin
             apart = np.where(same, 0.0, np.abs(np.subtract(a, b, where=~same, out=np.zeros_like(a)))) / scales[name]
             worst = float(np.max(apart, initial=0.0))
             difference[name] = max(difference.get(name, 0.0), worst if np.isfinite(worst) else float("inf"))
-    shares = {name: float(np.concatenate([each.ravel() for each in parts]).mean()) for name, parts in wrong.items()}
+    flat = {name: np.concatenate([each.ravel() for each in parts]) for name, parts in wrong.items()}
+    shares = {name: float(each.mean()) if each.size else 0.0 for name, each in flat.items()}
     return Agreement(difference=difference, disagree=shares)
 
 

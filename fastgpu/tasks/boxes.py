@@ -77,15 +77,17 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
     """Two sets of boxes of one picture as pairs: of each box that results hold in either, and the one in its place in the other.
 
     Args:
-        found: `"boxes"` `(n, 4)`, `"labels"`, `"scores"` and `"shown"` `(n,)`; a score of 0 is no box.
+        found: `"boxes"` `(n, 4)`, `"labels"`, `"scores"` and `"shown"` `(n,)`, and whatever else each box has; a score of 0 is no box.
         expected: the same.
 
     Returns:
-        The boxes, labels and scores of both, `(pairs, ...)`, and `"there"`: False where a side has none, and the other's stands for it.
+        All but `"shown"` of both, `(pairs, ...)`, and `"there"`: False where a side has none, and the other's stands for it.
     """
     from torchvision.ops import box_iou
 
-    overlap = box_iou(torch.from_numpy(expected["boxes"]), torch.from_numpy(found["boxes"])).numpy()
+    # Half a pixel wider on each side: a box without area, as untrained networks draw them, is in its own place.
+    wider = torch.tensor([-0.5, -0.5, 0.5, 0.5])
+    overlap = box_iou(torch.from_numpy(expected["boxes"]) + wider, torch.from_numpy(found["boxes"]) + wider).numpy()
     alike = (expected["labels"][:, None] == found["labels"]) & (expected["scores"][:, None] > 0) & (found["scores"] > 0)
     overlap = np.where(alike & (overlap >= SAME_OBJECT), overlap, 0.0)
     pairs: list[tuple[int, int]] = []
@@ -100,9 +102,11 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
         pairs.append((row if overlap[row, column] else -1, column))
         overlap[row] = np.where(overlap[row, column] > 0, 0.0, overlap[row])
     mine, theirs = {}, {}
-    for name in ("boxes", "labels", "scores"):
-        mine[name] = np.array([found[name][c] if c >= 0 else expected[name][r] for r, c in pairs]).reshape(-1, *found[name].shape[1:])
-        theirs[name] = np.array([expected[name][r] if r >= 0 else found[name][c] for r, c in pairs]).reshape(mine[name].shape)
+    for name, value in found.items():
+        if name != "shown":
+            shape = (-1, *value.shape[1:])
+            mine[name] = np.array([value[c] if c >= 0 else expected[name][r] for r, c in pairs], value.dtype).reshape(shape)
+            theirs[name] = np.array([expected[name][r] if r >= 0 else value[c] for r, c in pairs], value.dtype).reshape(shape)
     mine["there"], theirs["there"] = (np.array([pair[side] >= 0 for pair in pairs], bool) for side in (1, 0))
     return mine, theirs
 

@@ -145,7 +145,7 @@ class Detection(BoxAnswers, Task):
 
     def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
         boxes, there = predictions["boxes"] / y["scale"][:, None, None], predictions["scores"] > 0
-        listed = {"boxes": boxes, "labels": predictions["labels"], "scores": predictions["scores"]}
+        listed = {"boxes": boxes, **{name: predictions[name] for name in ("labels", "scores", "masks") if name in predictions}}
         self.update(metrics, {name: [v[kept] for v, kept in zip(value, there)] for name, value in listed.items()}, y)
 
     def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastgpu.answers.instances import InstanceAnswers
 from fastgpu.data.columns import Columns, JoinedColumns
 from fastgpu.data.instance_masks import InstanceMasks
 from fastgpu.errors import DataError
@@ -23,14 +24,13 @@ __all__ = ["InstanceSegmentation"]
 
 @TASKS.register("instance_segmentation")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceSegmentation(Detection):
+class InstanceSegmentation(InstanceAnswers, Detection):
     """Boxes with classes and masks, in the original picture's pixels.
 
     A raw target has `"outlines"` too, one an object, in a form that `fastgpu.data.instance_masks.filled` takes; a batch's `y`
     has `"masks"` `(b, k, h, w)`. The network gives masks `(k, side, side)` as shares of their boxes (Mask R-CNN: 28).
     """
 
-    name: ClassVar[str] = "instance_segmentation"
     metric_names: ClassVar[tuple[str, ...]] = (*Detection.metric_names, "mask_map")
 
     def encode(self, targets: np.ndarray, x: Columns | None = None) -> Columns:
@@ -45,33 +45,21 @@ class InstanceSegmentation(Detection):
             return
         found, true = [], []
         for i, (boxes, labels) in enumerate(self._true(y)):
-            size = predictions["size"][i]
+            size = predictions["size"][i] if "size" in predictions else self._size(y, i)
             own = {k: predictions[k][i] for k in ("boxes", "labels", "scores")}
             found.append({**own, "masks": _pasted(predictions["masks"][i], predictions["boxes"][i], size)})
             true.append({"boxes": boxes, "labels": labels, "masks": _unframed(y["masks"][i, : len(labels)], y["scale"][i], size)})
         metrics["mask_map"].update(found, true)
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        listed = super().columns(predictions)["boxes"]
-        for i, found in enumerate(listed):
-            kept = predictions["shown"][i]
-            found["masks"] = _pasted(predictions["masks"][i][kept], predictions["boxes"][i][kept], predictions["size"][i]).numpy()
-        return {"boxes": listed}
-
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         listed = super().truth(y)["boxes"]
         for i, found in enumerate(listed):
-            masks, scale = y["masks"][i, : len(found["labels"])], y["scale"][i]
-            size = torch.tensor([round(side / scale.item()) for side in self.frame])
-            found["masks"] = _unframed(masks, scale, size).numpy()
+            found["masks"] = _unframed(y["masks"][i, : len(found["labels"])], y["scale"][i], self._size(y, i)).numpy()
         return {"boxes": listed}
 
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
-        left, right, bottom, top = *axes.get_xlim(), *axes.get_ylim()
-        for mask in columns["boxes"][index]["masks"]:
-            shown = np.ma.masked_equal(mask[: round(bottom), : round(right)], 0)
-            axes.imshow(shown, cmap="autumn", alpha=0.4, vmin=0, vmax=1, extent=(left, right, bottom, top), interpolation="nearest")
-        super().draw(axes, columns, index)
+    def _size(self, y: Mapping[str, Any], i: int) -> Tensor:
+        """`(height, width)` of the frame in pixels of picture number `i` as it came: all of the picture, and what it is filled up with."""
+        return torch.tensor([round(side / y["scale"][i].item()) for side in self.frame])
 
     def metric(self, name: str) -> Any:
         return mean_average_precision("map", "segm") if name == "mask_map" else super().metric(name)

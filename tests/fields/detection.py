@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from fields import Field
@@ -61,6 +62,23 @@ def coco(folder: Path, n: int = 40, outlines: bool = False, **options) -> Path:
     file = folder / "annotations.json"
     file.write_text(json.dumps(content))
     return file
+
+
+def lively(learn):
+    """The learner with a network of torchvision that is sure of some objects, without any training; returns three pictures, prepared."""
+    torch.manual_seed(0)
+    module, net = learn.task_module(), learn.module
+    x = module.preparation(learn.data.split("train").head(3)["x"])
+    for name, weight in net.named_parameters():
+        if weight.ndim > 1 and not name.startswith("backbone"):
+            torch.nn.init.normal_(weight, std=1.5 / weight[0].numel() ** 0.5)
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # the statistics of these pictures at once
+    with torch.no_grad():
+        module.train().model(x)
+    module.eval()
+    return x
 
 
 FIELDS = [

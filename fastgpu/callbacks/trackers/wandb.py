@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,8 @@ class WandBLogger(Tracker, Logger):
         run, self._run = self._run, None
         if run is not None and not self._borrowed:
             run.finish(exit_code=exit_code)
+            if run.offline:
+                _wait_for(Path(run.settings.sync_file))
 
     def state_dict(self) -> dict[str, Any]:
         return {"id": self._id, "parts": list(self._parts)} if self._id else {}
@@ -244,6 +247,13 @@ def _project(given: str | None) -> str:
         came = f"{name[:40]!r} came, with {strange[0]!r}" if strange else f"{len(name)} signs came"
         raise ArgumentError(f"A project of Weights & Biases has at most {LONGEST} signs, none of {FORBIDDEN}. {came}. Choose another project.")
     return name
+
+
+def _wait_for(file: Path, seconds: float = 5.0) -> None:
+    """wandb's own process may write the file a moment after the run is finished; who then looks for it shall find it."""
+    until = time.monotonic() + seconds
+    while not file.is_file() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def _has_key(wandb: Any) -> bool:

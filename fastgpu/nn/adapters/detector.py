@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fastgpu.errors import ExportError
 from fastgpu.nn.adapters.base import Adapter
 
 __all__ = ["Detector", "boxes_of"]
@@ -30,19 +29,14 @@ class Detector(Adapter):
             where the network draws them.
         """
 
+    @abstractmethod
     def detect_in_graph(self, x: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Tensor]:
         """The same as `detect`, with as many objects in every picture, for an exported network.
 
         Returns:
-            `"boxes"` `(b, n, 4)`, `"labels"` `(b, n)`, `"scores"` `(b, n)`, highest first, 0 where there is no object.
-
-        Raises:
-            ExportError: this network picks its objects one by one.
+            `"boxes"` `(b, n, 4)`, `"labels"` `(b, n)`, `"scores"` `(b, n)`, highest first, 0 where there is no object; `"masks"`
+            `(b, n, side, side)` where the network draws them.
         """
-        raise ExportError(
-            f"{type(self.net).__name__} picks boxes one by one, which an exported network cannot. Take fcos, retinanet, rt_detr_v2 or d_fine, "
-            "or keep the learner with learn.save."
-        )
 
 
 def boxes_of(y: Mapping[str, Any], first: int = 0) -> list[dict[str, Tensor]]:

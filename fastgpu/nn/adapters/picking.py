@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-__all__ = ["best", "unsuppressed"]
+__all__ = ["best", "likeliest", "likeliest_of_each", "picked", "unsuppressed"]
 
 
 def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor | None = None) -> Tensor:
@@ -37,28 +37,76 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     span = boxes.max() + 1
     right = torch.arange(count, device=boxes.device)[:, None].expand(-1, most) * span
     down = torch.zeros_like(right) if groups is None else groups * span
-    # What takes no part lies in one place, where the first of it hides the rest at once.
-    aside = -span * boxes.new_tensor([2.0, 2.0, 1.0, 1.0])
-    moved = torch.where((scores > 0)[..., None], boxes + torch.stack([right, down, right, down], -1), aside)
-    kept = nms(moved.flatten(0, 1), scores.flatten().to(moved.dtype), overlap)
-    found = torch.zeros_like(scores.flatten()).index_fill(0, kept, 1.0).reshape(count, most)
-    return (found > 0) & (scores > 0)
+    moved = (boxes + torch.stack([right, down, right, down], -1)).flatten(0, 1)
+    # Two more, each in a place of its own: a traced suppression must keep two at least.
+    moved = torch.cat([moved, -span * boxes.new_tensor([[2.0, 2.0, 1.0, 1.0], [4.0, 4.0, 3.0, 3.0]])])
+    flat = torch.cat([scores.flatten(), scores.new_ones(2)])
+    at = torch.nonzero(flat > 0)[:, 0]
+    kept = at[nms(moved[at], flat[at].to(moved.dtype), overlap)]
+    return torch.zeros_like(flat).index_fill(0, kept, 1.0)[:-2].reshape(count, most) > 0
 
 
-def best(candidates: Mapping[str, Tensor], scores: Tensor, most: int) -> dict[str, Tensor]:
+def best(candidates: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:
     """The candidates of the highest scores in each picture, highest first.
 
     Args:
-        candidates: name -> `(b, n, ...)`.
-        scores: `(b, n)`.
+        candidates: name -> `(b, n, ...)`, `"scores"` `(b, n)` among them.
         most: how many; fewer where there are fewer candidates.
 
     Returns:
-        Name -> `(b, most, ...)`, `"scores"` among them.
+        Name -> `(b, most, ...)`.
     """
-    found, at = scores.topk(min(most, scores.shape[1]))
-    picked = {}
-    for name, value in candidates.items():
-        index = at.reshape(*at.shape, *[1] * (value.ndim - 2)).expand(-1, -1, *value.shape[2:])
-        picked[name] = value.gather(1, index)
-    return {**picked, "scores": found}
+    found, at = candidates["scores"].topk(min(most, candidates["scores"].shape[1]))
+    return {name: found if name == "scores" else _rows(value, at) for name, value in candidates.items()}
+
+
+def likeliest(boxes: Tensor, shares: Tensor, most: int) -> dict[str, Tensor]:
+    """The pairs of box and class of the highest scores in each picture, highest first.
+
+    Args:
+        boxes: `(b, n, 4)`.
+        shares: `(b, n, classes)`.
+        most: how many; fewer where there are fewer pairs.
+
+    Returns:
+        `"boxes"` `(b, most, 4)`, `"labels"` and `"scores"` `(b, most)`.
+
+    Example:
+        >>> likeliest(torch.zeros(1, 2, 4), torch.tensor([[[0.1, 0.4], [0.3, 0.2]]]), 3)["labels"].tolist()
+        [[1, 0, 1]]
+    """
+    classes = shares.shape[-1]
+    scores, at = shares.flatten(1).topk(min(most, shares.shape[1] * classes))
+    return {"boxes": _rows(boxes, at // classes), "labels": at % classes, "scores": scores}
+
+
+def likeliest_of_each(boxes: Tensor, shares: Tensor, most: int) -> dict[str, Tensor]:
+    """The boxes of the highest scores for each class in each picture: as `likeliest`, with `most` pairs a class."""
+    scores, at = shares.transpose(1, 2).topk(min(most, shares.shape[1]))
+    labels = torch.arange(shares.shape[-1], device=shares.device)[:, None].expand_as(at)
+    return {"boxes": _rows(boxes, at.flatten(1)), "labels": labels.flatten(1), "scores": scores.flatten(1)}
+
+
+def picked(candidates: Mapping[str, Tensor], overlap: float, most: int, *, above: float, smallest: float = 0.0) -> dict[str, Tensor]:
+    """The candidates of the highest scores that non-maximum suppression keeps in each label, highest first.
+
+    Args:
+        candidates: `"boxes"` `(b, n, 4)`, `"labels"` and `"scores"` `(b, n)`.
+        overlap: share (IoU) above which the lower score goes.
+        most: how many; fewer where there are fewer candidates.
+        above: a score must be higher.
+        smallest: least side of a box.
+
+    Returns:
+        The same names, `(b, most, ...)`; a score is 0 where there is no object.
+    """
+    boxes, labels, scores = (candidates[name] for name in ("boxes", "labels", "scores"))
+    large = ((boxes[..., 2:] - boxes[..., :2]) >= smallest).all(-1)
+    scores = torch.where(large & (scores > above), scores, 0.0)
+    kept = unsuppressed(boxes, scores, overlap, labels)
+    return best({"boxes": boxes, "labels": labels, "scores": torch.where(kept, scores, 0.0)}, most)
+
+
+def _rows(values: Tensor, at: Tensor) -> Tensor:
+    """`(b, n, ...)` at places `(b, k)` -> `(b, k, ...)`."""
+    return values.gather(1, at.reshape(*at.shape, *[1] * (values.ndim - 2)).expand(-1, -1, *values.shape[2:]))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastgpu.nn.adapters.base import ADAPTERS, of_library
 from fastgpu.nn.adapters.detector import Detector, boxes_of
-from fastgpu.nn.adapters.picking import best, unsuppressed
+from fastgpu.nn.adapters.torchvision_picking import of_levels, of_proposals, of_single_shot, proposed
 
 __all__ = ["TorchvisionDetection"]
 
@@ -70,33 +70,20 @@ class TorchvisionDetection(Detector):
 
     def detect_in_graph(self, x: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Tensor]:
         net: Any = self.net
-        if self.two_stage or "SSD" in self.kinds:
-            return super().detect_in_graph(x, out)
-        heads, maps = _heads(out), list(out["features"].values())
-        [anchors] = net.anchor_generator(_image_list(x["image"][:1]), _shapes(maps))
+        size, maps = x["image"].shape[-2:], list(out["features"].values())
+        generator = net.rpn.anchor_generator if self.two_stage else net.anchor_generator
+        [anchors] = generator(_image_list(x["image"][:1]), _shapes(maps))
+        if self.two_stage:
+            weight = next(net.roi_heads.parameters())
+            features = {name: value.to(weight.dtype) for name, value in out["features"].items()}
+            return of_proposals(net.roi_heads, features, proposed(net.rpn, list(features.values()), anchors, size), size)
+        heads = _heads(out)
+        if "SSD" in self.kinds:
+            return of_single_shot(net, heads["cls_logits"].softmax(-1)[..., self.first :], heads["bbox_regression"], anchors, size)
         shares = heads["cls_logits"].sigmoid()
         if "FCOS" in self.kinds:
             shares = (shares * heads["bbox_ctrness"].sigmoid()).sqrt()
-        sizes = self._anchors_a_level(maps)
-        levels = zip(shares.split(sizes, 1), heads["bbox_regression"].split(sizes, 1), anchors.split(sizes))
-        parts = [self._likeliest(*level, x["image"].shape[-2:]) for level in levels]
-        found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-        scores = torch.where(found["scores"] > net.score_thresh, found["scores"], 0.0)
-        kept = unsuppressed(found["boxes"], scores, net.nms_thresh, found["labels"])
-        return best({"boxes": found["boxes"], "labels": found["labels"]}, torch.where(kept, scores, 0.0), net.detections_per_img)
-
-    def _likeliest(self, shares: Tensor, offsets: Tensor, anchors: Tensor, size: Any) -> dict[str, Tensor]:
-        """Candidates of one level: `(b, anchors, classes)` shares and `(b, anchors, 4)` offsets -> `(b, k, ...)`."""
-        from torchvision.ops import clip_boxes_to_image
-
-        net: Any = self.net
-        classes = shares.shape[-1]
-        scores, at = shares.flatten(1).topk(min(net.topk_candidates, shares.shape[1] * classes))
-        where = at // classes
-        chosen = offsets.gather(1, where[..., None].expand(-1, -1, 4)).flatten(0, 1), anchors[where].flatten(0, 1)
-        decode = net.box_coder.decode if "FCOS" in self.kinds else net.box_coder.decode_single
-        boxes = clip_boxes_to_image(decode(*chosen), size).unflatten(0, at.shape)
-        return {"boxes": boxes, "labels": at % classes, "scores": scores}
+        return of_levels(net, shares, heads["bbox_regression"], anchors, self._anchors_a_level(maps), size)
 
     def _dense_loss(self, image: Tensor, out: Mapping[str, Any], targets: list[dict[str, Tensor]]) -> Tensor:
         net: Any = self.net
