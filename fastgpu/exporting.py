@@ -196,8 +196,8 @@ def _certificate(
 
 
 def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after: Mapping[str, float], tolerance: float, samples: int) -> None:
-    if agreement.largest > tolerance:
-        output = max(agreement.difference or agreement.disagree, key=lambda k: (agreement.difference or agreement.disagree)[k])
+    if agreement.difference and agreement.largest > tolerance:
+        output = max(agreement.difference, key=lambda k: agreement.difference[k])
         raise ExportError(
             f"An exported file must give what the learner gives. {name} differs by {agreement.largest:.2g} in {output} "
             f"(tolerance {tolerance:g}) on {samples} items, and was removed. Take another format, or a larger tolerance=."

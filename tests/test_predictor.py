@@ -33,9 +33,9 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-STEP_BY_STEP = {"recognition_seq2seq", "synthesis", "translation"}
-"""Fields whose predictions no single pass of a graph gives: there is no file of them to open."""
-CASES = {field.name: field for field in all_fields() if field.name not in STEP_BY_STEP and field.task != "ranking"}
+REFUSED = {"synthesis"}
+"""Fields whose predictions no graph gives: there is no file of them to open."""
+CASES = {field.name: field for field in all_fields() if field.name not in REFUSED}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}
 
 
@@ -118,7 +118,7 @@ def test_every_field_that_can_be_exported_gives_what_the_learner_gives(name, tmp
     assert field.task in repr(predictor)
     with (tmp_path / "items").open("wb") as file:
         pickle.dump(items, file)
-    allowed = {"pandas"} if learn.data.input.kind in ("table", "series") else set()
+    allowed = {"pandas"} if learn.data.input.kind in ("table", "series", "interactions") else set()
     code = (
         "import pickle, sys; from fastgpu import Predictor\n"
         f"assert len(Predictor.load({os.fspath(path)!r}).predict(pickle.load(open({str(tmp_path / 'items')!r}, 'rb'))))"
@@ -129,7 +129,7 @@ def test_every_field_that_can_be_exported_gives_what_the_learner_gives(name, tmp
 def test_every_reader_and_every_answer_is_tested():
     tasks = {field.task for field in CASES.values()} | {"multilabel"}
     assert set(ANSWERS) == tasks
-    assert set(READERS) == {"image", "text", "table", "series", "audio"}
+    assert set(READERS) == {"image", "text", "table", "series", "audio", "interactions"}
 
 
 def test_arrays_tensors_files_and_single_items(learn, predictor, pictures, digits):
@@ -266,8 +266,8 @@ def test_files_of_other_formats_are_told_from_damaged_ones(learn, format, tmp_pa
 def test_kinds_and_tasks_that_it_does_not_know_are_refused(exported, tmp_path):
     facts = Predictor.load(exported).facts
     for part, said in (
-        ({"input": {**facts["input"], "kind": "interactions"}}, "The Predictor reads audio, image, .* is of interactions. Use Learner.load"),
-        ({"task": {**facts["task"], "name": "ranking"}}, "The Predictor answers anomaly, classification, .* is of ranking. Use Learner.load"),
+        ({"input": {**facts["input"], "kind": "characters"}}, "The Predictor reads audio, image, .* is of characters. Use Learner.load"),
+        ({"task": {**facts["task"], "name": "synthesis"}}, "The Predictor answers anomaly, classification, .* is of synthesis. Use Learner.load"),
     ):
         (tmp_path / "a.onnx").write_bytes(sealed(header({**facts, **part}).encode()))
         with pytest.raises(ArgumentError, match=said):

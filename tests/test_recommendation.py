@@ -14,8 +14,8 @@ from fastgpu.data import sources
 from fastgpu.errors import ArgumentError, DataError, UnknownNameError
 from fastgpu.inputs import INPUTS, Input
 from fastgpu.inputs.interactions_preparation import seen_of
-from fastgpu.inputs.interactions_rows import Interactions, as_ids, as_times
 from fastgpu.nn.adapters import adapt
+from fastgpu.reading.interactions_rows import Interactions, as_ids, as_times
 from fastgpu.tasks import TASKS
 from fastgpu.tasks.ranking import _ranks
 

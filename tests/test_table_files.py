@@ -16,7 +16,7 @@ from fastgpu.data.raw import Raw
 from fastgpu.data.sources import load
 from fastgpu.errors import ArgumentError, BadItemError, DataError, UnknownNameError
 from fastgpu.inputs.interactions import InteractionInput
-from fastgpu.inputs.interactions_rows import as_ids
+from fastgpu.reading.interactions_rows import as_ids
 from fastgpu.reading.shell import texts_of
 from fastgpu.reading.table_files import read_table
 

@@ -15,7 +15,7 @@ import torch
 
 from fastgpu.compress.weight_grid import weight_scales
 from fastgpu.errors import ModelError
-from fastgpu.export.onnx import SCOPES, strip
+from fastgpu.export.onnx import SCOPES, graphs_of, strip
 from fastgpu.export.slim import slim
 from fastgpu.optional import require
 
@@ -42,18 +42,19 @@ class Layer(NamedTuple):
     """Axis of the output channels in the weight."""
 
 
-def layers_of(model: Any, names: Sequence[str]) -> list[Layer]:
+def layers_of(model: Any, names: Sequence[str], *, inside: bool = False) -> list[Layer]:
     """The nodes that compute the named layers of the network.
 
     Args:
         model: an `onnx.ModelProto` by torch's exporter, which keeps the names of weights, or else of the modules around a node.
         names: dotted names of convolutions and linear layers.
+        inside: whether those in the bodies of loops are among them.
     """
     from onnx import numpy_helper
 
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     known, found = set(names), []
-    for node in model.graph.node:
+    for node in (node for graph in (graphs_of(model.graph) if inside else (model.graph,)) for node in graph.node):
         if node.op_type not in ATTENDING or len(node.input) < 2 or node.input[1] not in weights:
             continue
         name = _layer_of(node, known)
@@ -86,6 +87,8 @@ def quantized(
 ) -> Any:
     """A graph of floats -> the same graph that computes the named layers, and what lies between them, with whole numbers.
 
+    Of layers in the bodies of loops, which the quantizer does not look into, the weights alone are whole numbers.
+
     Args:
         model: the graph in single precision, an `onnx.ModelProto`.
         batches: inputs by name, from which the ranges between the layers are read.
@@ -97,6 +100,9 @@ def quantized(
         ModelError: none of the layers is found in the graph.
     """
     quantization = require("onnxruntime.quantization", need="Quantizing an ONNX graph")
+    from fastgpu.export.int8_weights import with_whole_weights  # it builds on this file
+
+    model = with_whole_weights(model, list(ranges), bits=bits, target=target, outside=False)
     layers = layers_of(model, list(ranges))
     if not layers:
         raise ModelError("An int8 file needs convolutions or linear layers in its graph. None of the quantized ones is there. Use int8=False.")

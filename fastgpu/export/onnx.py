@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ from fastgpu.export.manifest import KEY, header, sealed, write_atomically
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
     from torch import Tensor
 
     from fastgpu.export.graph import Graph
 
-__all__ = ["OPSET", "finish", "load", "strip", "to_onnx", "write"]
+__all__ = ["OPSET", "finish", "graphs_of", "load", "strip", "to_onnx", "write"]
 
 OPSET = 18
 """Version of ONNX's operators: the one in which torch's exporter is written, so that nothing is converted afterwards."""
@@ -67,6 +67,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
         )
         model = program.model_proto  # type: ignore[union-attr]
     strip(model, keep=SCOPES)
+    _place_in_loops(model, graph)
     _name_axes(model, lengths)
     return model
 
@@ -87,11 +88,35 @@ def finish(model: ModelProto, manifest: Mapping[str, Any], path: Path) -> None:
 
 def strip(model: ModelProto, keep: str = "") -> None:
     """Take out the notes of torch's exporter: they are long, and its stack traces tell where the user's files lie."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+    for part in (model, *(part for g in graphs_of(model.graph) for part in (g, *g.node, *g.initializer, *g.value_info, *g.input, *g.output))):
         kept = [note for note in part.metadata_props if note.key == keep]
         del part.metadata_props[:]
         part.metadata_props.extend(kept)
+
+
+def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and those inside of it: the bodies of loops, the branches of conditions."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs_of(attribute.g)
+
+
+def _place_in_loops(model: ModelProto, graph: Graph) -> None:
+    """Note the layer of each product in the body of a loop, where the exporter notes none: the one that has its weights."""
+    from onnx import numpy_helper
+
+    inside = [node for part in graphs_of(model.graph) if part is not model.graph for node in part.node if node.op_type in ("MatMul", "Gemm")]
+    if not inside:
+        return
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    layers = {value.T.contiguous().numpy().tobytes(): name for name, value in graph.named_parameters() if value.ndim == 2}
+    for node in inside:
+        values = numpy_helper.to_array(weights[node.input[1]]).tobytes() if node.input[1] in weights else b""
+        if values in layers:
+            del node.metadata_props[:]
+            node.metadata_props.add(key=SCOPES, value=f"['{layers[values].removesuffix('.weight')}']")
 
 
 def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
@@ -107,7 +132,7 @@ def _name_axes(model: ModelProto, lengths: Mapping[str, int]) -> None:
                         "Look for a shape that it keeps as a number."
                     )
                 names.setdefault(symbol, name)
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+    for value in (value for g in graphs_of(model.graph) for value in (*g.input, *g.output, *g.value_info)):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_param = re.sub(r"[A-Za-z_]\w*", lambda m: names.get(m.group(), m.group()), dim.dim_param)

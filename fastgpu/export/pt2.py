@@ -38,8 +38,9 @@ def program(source: Source, format: str, *, batch: int | None = None, length: in
     columns = tuple(source.example[name] for name in source.graph.inputs)
     with tracing(source.graph, format):
         made = torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))
-    for node in made.graph.nodes:
-        node.meta.pop("stack_trace", None)  # it would tell in the file where the user's own files lie
+    for part in made.graph_module.modules():  # bodies of loops are modules in it
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # it would tell in the file where the user's own files lie
     return made
 
 

@@ -1,19 +1,15 @@
-"""Encoded interactions, with each user's earlier items; and arrays packed as plain data."""
+"""Encoded interactions, with each user's earlier items."""
 
 from __future__ import annotations
 
-import base64
-import zlib
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fastgpu.data.columns import Columns
 
-__all__ = ["InteractionColumns", "pack", "unpack"]
+__all__ = ["InteractionColumns"]
 
 
 class InteractionColumns(Columns):
@@ -42,19 +38,3 @@ class InteractionColumns(Columns):
         at = self.end[index][:, None] + self.steps
         before = at >= self.first[index][:, None]
         return {"user": self.user[index], "item": self.item[index], "history": self.seen[at.clamp_(min=0)].mul_(before)}
-
-
-def pack(array: np.ndarray) -> str:
-    """An array as text: compressed, in base 64; plain data for JSON, some two bytes a number."""
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 6)).decode("ascii")
-
-
-@lru_cache(maxsize=32)
-def unpack(text: str, dtype: str) -> np.ndarray:
-    """The flat array that `pack` took, not to be written to.
-
-    Args:
-        text: what `pack` gave.
-        dtype: the array's dtype: `"<i4"`, `"<f8"`.
-    """
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=dtype)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgpu.inputs.interactions_columns import pack, unpack
+from fastgpu.reading.packed import pack, unpack
 from fastgpu.reading.table_columns import codes_of, kind_of, levels_of, numbers_of
 
 if TYPE_CHECKING:

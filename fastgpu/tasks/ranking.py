@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.ranking import RankingAnswers
 from fastgpu.data.columns import Columns
 from fastgpu.data.loaders import like
 from fastgpu.data.raw import Items
@@ -26,10 +27,13 @@ __all__ = ["Ranking"]
 AT_ONCE = 2**18
 """Pairs of user and item that are scored in one forward pass."""
 
+IN_GRAPH = 2**12
+"""Items that an exported network scores at a time, whatever the batch."""
+
 
 @TASKS.register("ranking")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ranking(Task):
+class Ranking(RankingAnswers, Task):
     """Liked or not: the network gives `(b, items)` scores for `item` `(b,)` or `(b, items)`; the target is 0/1 `(b,)` float32.
 
     Where some training rows are liked and some not, a score is the log-odds of a like, judged by AUROC. Where all are
@@ -47,7 +51,6 @@ class Ranking(Task):
         (4.0, [0.0, 1.0])
     """
 
-    name: ClassVar[str] = "ranking"
     loss_names: ClassVar[tuple[str, ...]] = ("bce_with_logits", "bpr")
     metric_names: ClassVar[tuple[str, ...]] = METRICS
     options: ClassVar[tuple[str, ...]] = ("positive",)
@@ -155,18 +158,17 @@ class Ranking(Task):
         return {"scores": _wide(out["logits"][:, 0]).sigmoid()}
 
     def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        found = self.decode(model(x) if out is None else out)
+        return self._found(model, x, model(x) if out is None else out, _width(x))
+
+    def _found(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any], width: int) -> dict[str, Any]:
+        found = self.decode(out)
         found["known"] = (x["user"] > 0) & (x["item"] > 0)
         if self.implicit:
-            found["ranks"] = _ranks(_all_scores(model, x), x["item"], seen_of(x))
+            found["ranks"] = _ranks(_all_scores(model, x, width), x["item"], seen_of(x))
         return found
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        """`scores` and `known`, as `predict` gives them; ranks among all items are not in a graph."""
-        return {**self.decode(model(x)), "known": (x["user"] > 0) & (x["item"] > 0)}
-
-    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
-        self.update({name: metric for name, metric in metrics.items() if name not in OF_RANKS}, predictions, y)
+        return self._found(model, x, model(x), IN_GRAPH)
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         liked = y["target"] > 0.5
@@ -176,16 +178,8 @@ class Ranking(Task):
             else:
                 metric.update(predictions["scores"], liked.long())
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: values.numpy() for name, values in predictions.items()}
-
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"liked": (y["target"] > 0.5).tolist()}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        if "scores" in columns:
-            return f"{columns['scores'][index]:.2f}" + (f", rank {columns['ranks'][index]}" if "ranks" in columns else "")
-        return "liked" if columns["liked"][index] else "not liked"
 
     def describe(self) -> str:
         if self.implicit:
@@ -206,7 +200,8 @@ class Ranking(Task):
             raise ArgumentError(f"k is how many items to recommend, a whole number from 1 up. {k!r} came.")
         weight = next(module.model.parameters())
         row = input.encode(input.user_rows(user)).gather(torch.tensor([0]))
-        scores = _all_scores(module.model, module.preparation(like(row, weight)))[0]
+        x = module.preparation(like(row, weight))
+        scores = _all_scores(module.model, x, _width(x))[0]
         scores[input.met(int(row["user"])).to(scores.device)] = -torch.inf
         best = scores.topk(min(k, int(torch.isfinite(scores).sum())))
         items = input.item_ids(best.indices.tolist())
@@ -215,12 +210,15 @@ class Ranking(Task):
         return Results(columns, title=lambda i: str((titles or items)[i]))
 
 
-def _all_scores(model: nn.Module, x: Mapping[str, Any]) -> Tensor:
+def _width(x: Mapping[str, Any]) -> int:
+    """How many items are scored at a time for a batch."""
+    return max(1, AT_ONCE // max(1, len(x["user"])))
+
+
+def _all_scores(model: nn.Module, x: Mapping[str, Any], width: int) -> Tensor:
     """Scores of all items for each row, `(b, items + 1)` float32 by the item's code; code 0, no item, is never the best."""
-    users, items = x["catalogue"].shape
-    width = max(1, AT_ONCE // max(1, users))
     parts = []
-    for at in range(0, items, width):
+    for at in range(0, x["catalogue"].shape[1], width):
         some = {"item": x["catalogue"][:1, at : at + width], "item_features": x["catalogue_features"][:1, at : at + width]}
         parts.append(_wide(model({**x, **some})["logits"]))
     return nn.functional.pad(torch.cat(parts, 1), (1, 0), value=-torch.inf)

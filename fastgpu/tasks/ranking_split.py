@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgpu.data.raw import Items
 from fastgpu.errors import DataError
-from fastgpu.inputs.interactions_rows import unknown_to
+from fastgpu.reading.interactions_rows import unknown_to
 
 __all__ = ["by_time"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fastgpu.answers.spoken import BLANK, END, FIRST, SpokenAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
-from fastgpu.errors import DataError, ExportError, ModelError, UnknownNameError
+from fastgpu.errors import DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.tasks.base import TASKS, Task
 
@@ -101,10 +101,13 @@ class Recognition(SpokenAnswers, Task):
             )
 
     def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        generate = getattr(model, "generate", None)
-        if generate is not None:
-            return self.decode({"tokens": generate(x, most=2 * self.longest + 1)})
+        if hasattr(model, "generate"):
+            return self.decode({"tokens": model.generate(x, most=self._most)})  # type: ignore[operator]
         return self.decode(model(x) if out is None else out)
+
+    @property
+    def _most(self) -> int:
+        return 2 * self.longest + 1
 
     def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
         """`"tokens"` `(b, n)`, or CTC's `"logits"` `(b, steps, outputs)` with `"steps"` `(b,)` -> `"texts"`, a list of `b`.
@@ -127,12 +130,9 @@ class Recognition(SpokenAnswers, Task):
         return best.masked_fill(best == END, BLANK)  # CTC ends with the recording
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        """`tokens` `(b, steps)` int64: characters from `FIRST` up among blanks."""
+        """`tokens` `(b, n)` int64: characters from `FIRST` up, up to the end or among blanks."""
         if hasattr(model, "generate"):
-            raise ExportError(
-                "An exported network works in one pass. This one writes a text step by step. Keep the learner with learn.save, or train a "
-                "network with CTC, for example 'parakeet_ctc/tiny'."
-            )
+            return {"tokens": model.generate_in_graph(x, most=self._most)}  # type: ignore[operator]
         return {"tokens": self._best(model(x))}
 
     def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, ClassVar
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.sentences import SentenceAnswers
 from fastgpu.data.columns import Columns, JoinedColumns, ListColumns, RaggedColumns
-from fastgpu.errors import ArgumentError, DataError, ExportError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.inputs.text import MAX_LENGTH, VOCABULARY, TextInput
 from fastgpu.reading.tokenizer import END, loaded, number_of, wraps
@@ -27,7 +27,7 @@ PAIRS_A_TOKEN = 5  # small vocabularies serve small data: Sennrich and Zhang, 20
 
 @TASKS.register("translation")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Translation(Task):
+class Translation(SentenceAnswers, Task):
     """A text for a text: both sides share one tokenizer, which is trained on the training pairs alone.
 
     The network owns the loss: cross-entropy of the next token, `y["labels"]` `(b, tokens)` int64 with -100 on padding.
@@ -35,13 +35,11 @@ class Translation(Task):
     0 to 1 (times 100 they are the usual figures).
 
     Args:
-        tokenizer: JSON of a `tokenizers.Tokenizer`.
+        tokenizer: as end of `SentenceAnswers`.
         vocabulary: how many token numbers there are.
-        end: number of the token that ends a sentence.
         max_length: most tokens of a sentence, its end among them; no longer one is generated.
     """
 
-    name: ClassVar[str] = "translation"
     metric_names: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     default_metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     output: ClassVar[str] = "token"
@@ -49,9 +47,7 @@ class Translation(Task):
     decodes: ClassVar[bool] = True
     monitor: ClassVar[str] = "bleu"
 
-    tokenizer: str
     vocabulary: int
-    end: int
     max_length: int
 
     @classmethod
@@ -134,22 +130,24 @@ class Translation(Task):
             )
 
     def predict(self, model: nn.Module, x: dict[str, Any], out: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        generate = getattr(model, "generate", None)
-        if generate is None:
+        return self.decode({"tokens": self._writer(model).generate(x, most=self.max_length)})
+
+    def _writer(self, model: nn.Module) -> Any:
+        if not hasattr(model, "generate"):
             raise ModelError("Translation needs a network that generates sentences. This one has no generate. Take for example 'marian/tiny'.")
-        return self.decode({"tokens": generate(x, most=self.max_length)})
+        return model
 
     def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
         """Token numbers `"tokens"` `(b, tokens)`, or logits `(b, tokens, vocabulary)` -> `"texts"`, a list of `b` sentences."""
         tokens: Tensor = out["tokens"] if "tokens" in out else out["logits"].argmax(-1)
-        numbers = [row[: row.index(self.end, 1)] if self.end in row[1:] else row for row in tokens.tolist()]
-        texts = loaded(self.tokenizer, MAX_LENGTH).decode_batch(numbers, skip_special_tokens=True)
-        return {"texts": [text.strip() for text in texts]}
+        return dict(self.complete({"tokens": tokens.cpu().numpy()}, {}))
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        raise ExportError(
-            "Sentences are written step by step, which an exported network cannot. Keep the learner with learn.save, and use Learner.load."
-        )
+        """`tokens` `(b, max_length)` int64."""
+        return {"tokens": self._writer(model).generate_in_graph(x, most=self.max_length)}
+
+    def judge(self, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor], y: Mapping[str, Any]) -> None:
+        self.update(metrics, self.decode(predictions), y)
 
     def update(self, metrics: Mapping[str, Any], predictions: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         references = [[text] for text in y["text"]]
@@ -164,15 +162,8 @@ class Translation(Task):
             raise UnknownNameError("metric of translation", name, self.metric_names)
         return SacreBLEUScore() if name == "bleu" else CHRFScore(n_word_order=0)
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        return {"texts": predictions["texts"]}
-
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return {"texts": y["text"]}
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        lines = textwrap.wrap(columns["texts"][index], 40, max_lines=2, placeholder=" ...")
-        return "\n".join(lines).replace("$", r"\$")  # a dollar sign would start a formula
 
     def describe(self) -> str:
         return f"translation into sentences of at most {self.max_length} tokens, vocabulary of {self.vocabulary:,}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgpu.data.sources.base import Request, count, rows
 from fastgpu.errors import DataError
-from fastgpu.inputs.interactions_rows import ROLES, Interactions, as_ids, as_numbers, as_times, find_columns
+from fastgpu.reading.interactions_rows import ROLES, Interactions, as_ids, as_numbers, as_times, find_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from fastgpu.data.sources.base import SOURCES, Request, Source, as_path, one_eac
 from fastgpu.data.sources.frames import by_split_column
 from fastgpu.data.sources.interaction_rows import find_roles, read_rows
 from fastgpu.errors import DataError
-from fastgpu.inputs.interactions_rows import ROLES, as_ids, find_columns, is_id, unknown_to
+from fastgpu.reading.interactions_rows import ROLES, as_ids, find_columns, is_id, unknown_to
 from fastgpu.reading.table_files import read_table
 
 if TYPE_CHECKING:

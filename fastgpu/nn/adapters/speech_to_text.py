@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
+from fastgpu.nn.adapters.writing import Writer
 
 __all__ = ["SpeechCTC", "SpeechSeq2Seq"]
 
@@ -47,7 +48,7 @@ def _ctc_loss(logits: Tensor, steps: Tensor, labels: Tensor) -> Tensor:
 
 
 @ADAPTERS.register("whisper")
-class SpeechSeq2Seq(Adapter):
+class SpeechSeq2Seq(Writer):
     """An encoder of frames of a fixed number with a decoder, as Whisper: `logits` `(b, tokens, outputs)`.
 
     Frames `(b, t, mels)` are filled up, or cut, to the number that the encoder has positions for. The loss is the library's,
@@ -67,23 +68,30 @@ class SpeechSeq2Seq(Adapter):
         out = net(frames, labels=self._ended(y["labels"]), use_cache=False)
         return {"logits": out.logits, "loss": out.loss}
 
-    def generate(self, x: Mapping[str, Any], *, most: int) -> Tensor:
-        """Token numbers `(b, tokens)` of a prepared batch, greedily, at most `most`; after the end token they mean nothing."""
-        from transformers import GenerationConfig, GenerationMixin
+    def settings(self, most: int) -> Any:
+        """Greedily: the numbers that a checkpoint's own settings suppress or force are of another vocabulary."""
+        from transformers import GenerationConfig
 
-        net: Any = self.net
-        known, generate = net.config, vars(GenerationMixin)["generate"]
-        # The numbers that a checkpoint's own settings suppress or force are of another vocabulary.
-        settings = GenerationConfig(
+        known: Any = self.net.config
+        return GenerationConfig(
             max_new_tokens=min(most, known.max_target_positions - 1),
             decoder_start_token_id=known.decoder_start_token_id,
             eos_token_id=known.eos_token_id,
             pad_token_id=known.pad_token_id,
         )
+
+    def generate(self, x: Mapping[str, Any], *, most: int) -> Tensor:
+        from transformers import GenerationMixin
+
         with torch.no_grad():
             # Not Whisper's own generate, which looks for prompts of languages and times.
-            tokens: Any = generate(net, inputs=self._frames(x), generation_config=settings)
+            generate = vars(GenerationMixin)["generate"]
+            tokens: Any = generate(self.net, inputs=self._frames(x), generation_config=self.settings(most))
         return tokens[:, 1:]
+
+    def encoded(self, x: Mapping[str, Any]) -> dict[str, Tensor]:
+        net: Any = self.net
+        return {"hidden": net.get_encoder()(self._frames(x)).last_hidden_state}
 
     def _frames(self, x: Mapping[str, Any]) -> Tensor:
         mel = x["input_features"].transpose(1, 2)
