@@ -19,7 +19,7 @@ from fastgpu.callbacks.run_folder import RunFolder
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
-from fastgpu.errors import ArgumentError, ExportError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, ExportError, ModelError, NonFiniteLossError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.exporting import export
 from fastgpu.fit_planning import plan_fit
@@ -51,56 +51,80 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     own = [each for each in map(as_callback, learner.callbacks) if isinstance(each, (Pruning, QuantizationAwareTraining, Distillation))]
     if own:
         raise ArgumentError(f"compress brings its own {type(own[0]).__name__}. The learner has one among its callbacks. Make a learner without.")
-    metric, higher = learner.task_module().monitor
-    metric = metric.removeprefix("val_")
+    metric = learner.task_module().monitor[0].removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
     floats, _ = _exported(learner)
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)
-    best: tuple[float, Learner, str] | None = None
-    teacher = copy.deepcopy(learner.module)
-    for amount in AMOUNTS:
-        trial = _copied(learner, f"compress-{round(100 * amount)}")
-        trial.small_file = key == "size"
-        try:
-            _train(trial, amount, epochs, teacher)
-        except ModelError as error:
-            if not amount:
-                raise
-            report.note(f"no more is pruned: {error}")
-            break
-        if trial.history.interrupted:
-            report.note("interrupted: what was being trained is left out")
-            break
+    search = _Search(learner, report, floats, key, share, max_drop)
+    try:
+        search.run(epochs)
+    except KeyboardInterrupt:
+        report.note("interrupted: what was being tried is left out")
+    finally:  # whatever ends it, the best so far is kept
+        search.adopt()
+    learner.say(str(report))
+    return report
+
+
+class _Search:
+    """Trials, mildest first, and the best of them so far."""
+
+    def __init__(self, learner: Learner, report: CompressionReport, floats: Any, key: str, share: float, max_drop: float) -> None:
+        self.learner, self.report, self.floats = learner, report, floats
+        self.key, self.share, self.max_drop = key, share, max_drop
+        self.teacher = copy.deepcopy(learner.module)
+        self.best: tuple[float, Learner, str] | None = None
+
+    def run(self, epochs: int) -> None:
+        for amount in AMOUNTS:
+            trial = _copied(self.learner, f"compress-{round(100 * amount)}")
+            trial.small_file = self.key == "size"
+            try:
+                _train(trial, amount, epochs, self.teacher)
+            except (ModelError, NonFiniteLossError) as error:
+                if not amount:
+                    raise
+                self.report.note(f"no more is pruned: {error}")
+                return
+            if trial.history.interrupted:
+                raise KeyboardInterrupt
+            if not self._goes_on(trial, amount):
+                return
+
+    def _goes_on(self, trial: Learner, amount: float) -> bool:
+        """Measure a trial, keep it where it is the best, and say whether a smaller one is worth a trial."""
         name = f"pruned {amount:.0%}, " if amount else ""
         try:
             model, precision = _exported(trial)
         except ExportError as error:
-            report.note(f"{name}int8: refused: {error}")
-            continue
-        step = f"{name}{precision}"
+            self.report.note(f"{name}int8: refused: {error}")
+            return True
+        step, (metric, higher) = f"{name}{precision}", trial.task_module().monitor
+        metric = metric.removeprefix("val_")
         if precision == "float32":
-            report.note(f"{step}: so export writes it, since whole numbers are slower here or too far from the network")
-        values, shares = _measured(trial, model, floats)
+            self.report.note(f"{step}: so export writes it, since whole numbers are slower here or too far from the network")
+        values, shares = _measured(trial, model, self.floats)
         found = evaluate(trial)[metric]
-        report.add(step, **{metric: found}, **values)
-        lost = drop(report.steps[0][metric], found, higher)
-        if not lost <= max_drop:
-            report.note(f"{step}: {metric} drops by {lost:.2f} points, more than {max_drop:g}; no more is pruned")
-            break
-        reached = shares[key]
-        if reached < 1 and (best is None or reached < best[0]):
-            best = reached, trial, step
-        if reached <= share:
-            break
-    if best is None:
-        report.note("kept: the network as it came; nothing smaller or faster is within the budget")
-    else:
-        met = "met" if best[0] <= share else f"not met; {best[0]:.2f} is the best within the budget"
-        report.note(f"kept: {best[2]}; {key} {best[0]:.2f} of what it was, target {share:g} {met}")
-        learner.__dict__.update({**best[1].__dict__, "log_rows": learner.log_rows, "settings": learner.settings})
-    learner.say(str(report))
-    return report
+        self.report.add(step, **{metric: found}, **values)
+        lost = drop(self.report.steps[0][metric], found, higher)
+        if not lost <= self.max_drop:
+            self.report.note(f"{step}: {metric} drops by {lost:.2f} points, more than {self.max_drop:g}; no more is pruned")
+            return False
+        reached = shares[self.key]
+        if reached < 1 and (self.best is None or reached < self.best[0]):
+            self.best = reached, trial, step
+        return reached > self.share
+
+    def adopt(self) -> None:
+        """Let the learner be the best trial, where there is one."""
+        if self.best is None:
+            self.report.note("kept: the network as it came; nothing smaller or faster is within the budget")
+            return
+        reached, trial, step = self.best
+        met = "met" if reached <= self.share else f"not met; {reached:.2f} is the best within the budget"
+        self.report.note(f"kept: {step}; {self.key} {reached:.2f} of what it was, target {self.share:g} {met}")
+        self.learner.__dict__.update({**trial.__dict__, "log_rows": self.learner.log_rows, "settings": self.learner.settings})
 
 
 def _checked(target: Mapping[str, float], max_drop: float) -> tuple[str, float]:
@@ -119,10 +143,10 @@ def _checked(target: Mapping[str, float], max_drop: float) -> tuple[str, float]:
 def _train(trial: Learner, amount: float, epochs: int, teacher: nn.Module) -> None:
     """Prune a learner, then train it with quantization; it learns from the network as it came."""
     if amount:
-        run_fit(trial, plan_fit(trial, epochs, None, "constant"), callbacks=[Pruning(amount), Distillation(teacher)])
+        run_fit(trial, plan_fit(trial, epochs, None, "constant"), callbacks=[Pruning(amount), Distillation(teacher)], resumable=False)
     if not trial.history.interrupted:
         plan = plan_fit(trial, epochs, trial.lr / 10, "constant")
-        run_fit(trial, plan, callbacks=[QuantizationAwareTraining(distill=False), Distillation(teacher)])
+        run_fit(trial, plan, callbacks=[QuantizationAwareTraining(distill=False), Distillation(teacher)], resumable=False)
 
 
 def _copied(learner: Learner, what: str) -> Learner:

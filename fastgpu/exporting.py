@@ -73,6 +73,8 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
+    if not isinstance(path, (str, os.PathLike)) or not Path(path).name:
+        raise ArgumentError(f"path is where the file is to be. {path!r} came. Give for example 'model.onnx'.")
     path, format = format_of(Path(path).expanduser(), format)
     kind = FORMATS[format]
     if int8 not in (True, False, "auto"):
@@ -95,11 +97,12 @@ def export(
         if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
             floats = floats.stating(metrics=metrics)
-        source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
+        source = None
         try:
+            source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
             certificate = _write(learner, format, staged, source, batches, allowed, verify)
         except ExportError as error:
-            if source is floats or int8 is True:
+            if source is floats or int8 is True:  # else the one of whole numbers could not be made, or not be proved
                 raise
             certificate = _write(learner, format, staged, floats, batches, allowed, verify)
             learner.say(f"export: the file holds floats, since the one of whole numbers was refused: {error}")
@@ -248,7 +251,8 @@ def _stage(path: Path) -> Iterator[Path]:
         hidden, place = f"{folder}{os.sep}", str(path).removesuffix(path.name)
         raise type(error)(str(error).replace(hidden, place)) from error.__cause__
     except OSError as error:
-        if error.errno is None:
+        within = error.filename is None or str(error.filename).startswith(str(folder))
+        if error.errno is None or not within:  # a file that is read, not the one that is written
             raise
         raise RunFolderError(f"An exported file must be written to {path}. It could not be: {error.strerror}. Choose another path.") from None
     finally:

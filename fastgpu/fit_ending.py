@@ -40,11 +40,11 @@ class Before:
         return cls(_form(learner), list(learner.history.rows), weights)
 
 
-def conclude(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints, before: Before, *, own: bool) -> None:
+def conclude(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints, before: Before, again: str | None) -> None:
     """Bring history, checkpoints and weights in order after a fit that ended, or was interrupted after its first epoch.
 
     Args:
-        own: whether the fit had callbacks of its own, which one that goes on has to be given again.
+        again: arguments with which another call of `fit`, after the number of epochs, goes on; None: none does.
     """
     if trainer.interrupted:
         _drop_unsaved(learner, before.rows)
@@ -54,7 +54,7 @@ def conclude(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints
         learner.best_from = module.best_from = min(module.best_from, len(learner.history) - 1)
     if _form(learner) != before.form:
         _start_anew(learner, checkpoints, trainer)
-    _settle(learner, module, trainer, checkpoints, own)
+    _settle(learner, module, trainer, checkpoints, again)
 
 
 def _form(learner: Learner) -> dict[str, torch.Size]:
@@ -92,7 +92,7 @@ def best_of(learner: Learner, module: TaskModule) -> dict[str, float] | None:
     return learner.history.best(key, higher_is_better=higher, after=module.best_from)
 
 
-def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints, own: bool) -> None:
+def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints: Checkpoints, again: str | None) -> None:
     """Put the best weights in place and say which; after an interrupt, say how to go on."""
     rows, best = learner.history.rows, best_of(learner, module)
     last = int(rows[-1]["epoch"]) if rows else None
@@ -124,8 +124,7 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
         learner.say(f"stopped after epoch {last} of {module.plan.last}: {module.stopped or 'max_time or a callback ended the fit'}")
     left = module.plan.last - (last or module.plan.first)
     if trainer.interrupted and left:
-        again = ", with the same callbacks," if own else ""
-        learner.say(f"interrupted: the epoch in progress is dropped; fit({left}){again} goes on")
+        learner.say(f"interrupted: the epoch in progress is dropped{'' if again is None else f'; fit({left}{again}) goes on'}")
 
 
 def _kept(file: Path, best: dict[str, float] | None) -> dict[str, torch.Tensor] | None:

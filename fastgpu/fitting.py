@@ -63,6 +63,7 @@ def run_fit(
     patience: int | None = None,
     max_time: Any = None,
     same_fit: bool = False,
+    resumable: bool = True,
 ) -> History:
     """Train as `plan` says and leave the best weights in the network.
 
@@ -72,6 +73,7 @@ def run_fit(
         patience: epochs without improvement after which the fit ends; None: the learner's.
         max_time: seconds, a timedelta or Lightning's `"DD:HH:MM:SS"`, after which the fit ends; None: the learner's.
         same_fit: whether this goes on with a fit that was cut off, not with a new one.
+        resumable: whether a call of `fit` goes on with it after an interrupt, as the user is then told.
     """
     learner.refuse_missing()
     module, few = learner.task_module(), learner.data.split("train").head(2)
@@ -109,9 +111,16 @@ def run_fit(
         learner.say("interrupted before the first epoch: nothing is changed")
         return learner.history.since(plan.first)
     take_state(learner, checkpoints)
-    conclude(learner, module, trainer, checkpoints, before, own=bool(callbacks))
+    conclude(learner, module, trainer, checkpoints, before, _again(learner, plan, callbacks) if resumable else None)
     after_fit(learner, trainer)
     return learner.history.since(plan.first)
+
+
+def _again(learner: Learner, plan: FitPlan, callbacks: Sequence[Any]) -> str:
+    """What a call of `fit` has to be given, beside the epochs, to go on as this one went."""
+    rate = "" if plan.lr == learner.lr else f", lr={plan.lr:g}"
+    schedule = "" if plan.schedule == "constant" else f", schedule={plan.schedule!r}" if isinstance(plan.schedule, str) else ", schedule=..."
+    return f"{rate}{schedule}{', callbacks=...' if callbacks else ''}"
 
 
 def _tell(module: TaskModule, learner: Learner, plan: FitPlan, same_fit: bool) -> None:

@@ -156,6 +156,9 @@ def _file(path: str | os.PathLike[str], kind: str) -> Path:
                 return folder / name
     if path.is_dir():
         raise CheckpointError(f"A run folder holds checkpoints/best or checkpoints/last. {path} holds neither. Check the path.")
+    if path.suffix in (".onnx", ".pt2", ".xml", ".pte") and path.is_file():
+        how = "Open it with Predictor.load" if path.suffix == ".onnx" else "Load it in its own runtime"
+        raise CheckpointError(f"A learner is loaded from what learn.save wrote, or from a run folder. {path} is an exported file. {how}.")
     return path
 
 

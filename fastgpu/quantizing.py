@@ -34,6 +34,8 @@ __all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int
 ITEMS = 512
 """Items from which ranges are taken."""
 
+FEW_ROWS = "Whole numbers on a GPU need linear layers that see more than 16 rows of any one item. This network has none."
+
 NOISE = 1.05
 """A file with whole weights and inputs of floats may take this share of the floats' time: it is made to be small, not fast."""
 
@@ -53,12 +55,15 @@ def run_quantize(
         raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
     inputs = place.modes[mode]
     tried = placements(net, candidates) if inputs == "range" else _whole_weights(net, mode, inputs, place.target, candidates)
-    batches = list(batches_of(learner, _split(learner, data)))
+    batches = list(batches_of(learner, _split(learner, data))) if inputs == "range" else []
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}{' on cuda' if place is CUDA else ''}")
-    before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
     source = make_source(learner, samples_of(learner), 0.0)
+    tried = {step: place.layers(source, layers, inputs) for step, layers in tried.items()}
+    if not any(tried.values()):
+        raise ArgumentError(FEW_ROWS + " Take mode='weights' or mode='fp8'.")
+    before, saved = evaluate(learner)[key], copy.deepcopy(net.state_dict())
     models = {"as it came": place.ready(source)}
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
@@ -97,7 +102,12 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
     place, inputs = place_of(learner), str(next(iter(quantized_layers(learner.module).values())).inputs)
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
     plain = place.ready(source)
-    whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))), source, plain)
+    whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))) if inputs == "range" else [], source, plain)
+    if place is CUDA and not whole.rounded:
+        if forced:
+            raise ArgumentError(FEW_ROWS + " Leave int8=True out.")
+        learner.say(f"export: {FEW_ROWS} The file holds {floats.manifest['precision']}")
+        return floats
     if not forced and not learner.small_file:
         plain_ms, whole_ms = (each.median for each in place.latencies([plain, place.ready(whole)], source.example, 1))
         if not _pays(plain_ms, whole_ms, inputs):
@@ -116,6 +126,7 @@ def _place(mode: str, device: str | None) -> Place:
     """
     if device is None:
         device = "cuda" if mode == "fp8" else "cpu"
+    device = "cuda" if device == "gpu" else device
     if device not in PLACES:
         raise UnknownNameError("device of quantization", str(device), PLACES)
     if mode not in PLACES[device].modes:
@@ -213,7 +224,7 @@ def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float, 
         if not lost <= max_drop:
             report.note(f"{step['step']}: refused, {key} drops by {lost:.2f} points, more than {max_drop:g}")
         elif not _pays(first["latency_1_ms"], step["latency_1_ms"], inputs):
-            report.note(f"{step['step']}: refused, it is {'slower' if inputs == 'float' else 'not faster'} than what it would replace")
+            report.note(f"{step['step']}: refused, it is {'slower' if inputs == 'float' else 'not faster'} for one item than what it would replace")
         elif best is None or step["latency_1_ms"] < best["latency_1_ms"]:
             best = step
     report.note(f"kept: {best['step']}" if best else "kept: the network as it came; nothing else is within the budget and worth it")

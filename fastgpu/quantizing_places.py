@@ -16,6 +16,7 @@ from torch import Tensor
 from fastgpu.compress.measure import Latency, alternate
 from fastgpu.compress.quantize import input_ranges, quantized_layers
 from fastgpu.export.base import FORMATS, Source
+from fastgpu.export.cuda import with_enough_rows
 from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
 from fastgpu.export.int8_weights import with_whole_weights
@@ -40,6 +41,7 @@ class Place:
         modes: name of a way to quantize -> how layers take their inputs.
         target: of `fastgpu.compress.quantize.TARGETS`, that of networks which are quantized for it.
         ready: source -> what runs there.
+        layers: source, names of layers, how they take their inputs -> those that can be rounded there.
         rounded: learner of a quantized network, the `x` of some batches, the source with weights as they were trained, and what `ready` made of it
             -> the source that computes with whole numbers.
         size_kb: of what `ready` made.
@@ -49,6 +51,7 @@ class Place:
     modes: Mapping[str, str]
     target: str
     ready: Callable[[Source], Any]
+    layers: Callable[[Source, Sequence[str], str], list[str]]
     rounded: Callable[[Learner, Sequence[Mapping[str, Any]], Source, Any], Source]
     size_kb: Callable[[Any], float]
     latencies: Callable[[Sequence[Any], Mapping[str, Tensor], int], list[Latency]]
@@ -102,6 +105,7 @@ CPU = Place(
     modes={"int8": "range", "dynamic": "dynamic", "weights": "float"},
     target="cpu",
     ready=_graph,
+    layers=lambda source, names, inputs: list(names),
     rounded=_whole,
     size_kb=lambda model: model.ByteSize() / 1024,
     latencies=latencies,
@@ -125,7 +129,9 @@ def _compiled(source: Source) -> _Compiled:
 
 
 def _named(learner: Learner, batches: Sequence[Mapping[str, Any]], source: Source, floats: Any) -> Source:
-    return dataclasses.replace(source, rounded={name: layer.inputs for name, layer in quantized_layers(learner.module).items()})
+    layers = quantized_layers(learner.module)
+    inputs = str(next(iter(layers.values())).inputs)
+    return dataclasses.replace(source, rounded=dict.fromkeys(with_enough_rows(source, list(layers), inputs), inputs))
 
 
 def _on_device(models: Sequence[_Compiled], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:
@@ -145,6 +151,7 @@ CUDA = Place(
     modes={"int8": "dynamic", "weights": "float", "fp8": "fp8"},
     target="cuda",
     ready=_compiled,
+    layers=with_enough_rows,
     rounded=_named,
     size_kb=lambda model: model.size_kb,
     latencies=_on_device,

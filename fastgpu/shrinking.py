@@ -45,7 +45,7 @@ def run_prune(
     example = example_of(learner)
     report.add("as it came", **measured(learner, learner.module, example))
     before = copy.deepcopy(learner.module)
-    run_fit(learner, plan, callbacks=[*callbacks, pruning])
+    run_fit(learner, plan, callbacks=[*callbacks, pruning], resumable=False)
     report.add("pruned", **measured(learner, learner.module, example))
     add_latencies(report, [before, learner.module], example)
     if pruning.pruned is None:

@@ -194,7 +194,7 @@ def _check(learner: Learner, few: Batch) -> None:
 
 def _form(name: str, given: Any) -> Choices | Range:
     if isinstance(given, list) and given:
-        return Choices(tuple(given))
+        return Choices(tuple(value for i, value in enumerate(given) if not any(_equal(value, other) for other in given[:i])))
     if isinstance(given, tuple) and len(given) in (2, 3) and all(_number(end) for end in given[:2]) and given[2:] in ((), ("log",)):
         low, high, log = given[0], given[1], bool(given[2:])
         if name not in OF_NUMBERS:
@@ -203,6 +203,10 @@ def _form(name: str, given: Any) -> Choices | Range:
             return Range(low, high, log)
         raise ArgumentError(f"A range begins below its end, and above 0 where it is 'log'. {name!r} has {given!r}. Change the ends.")
     raise ArgumentError(f"{name!r} is searched in a list of choices, (low, high) or (low, high, 'log'). {given!r} came. Give one of these.")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return isinstance(one, (bool, int, float, str)) and type(one) is type(other) and one == other
 
 
 def _number(value: Any) -> bool:

@@ -11,7 +11,8 @@ from torch import nn
 
 from fastgpu.callbacks import Pruning
 from fastgpu.compress.quantize import quantized_layers
-from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.errors import ArgumentError, NonFiniteLossError, UnknownNameError
+from fastgpu.judging import evaluate
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("torch_pruning")
@@ -127,7 +128,7 @@ def test_an_interrupt_ends_it_with_what_there_is(make):
     learner.fit(1)
     report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
     assert [step["step"] for step in report.steps] == ["as it came", "int8"]
-    assert "interrupted: what was being trained is left out" in report.notes
+    assert "interrupted: what was being tried is left out" in report.notes
     assert quantized_layers(learner.module)
 
 
@@ -161,3 +162,32 @@ def test_values(make):
         learner.compress({"size": 0.5}, max_drop=-1)
     with pytest.raises(ArgumentError, match="epochs is a whole number"):
         learner.compress({"size": 0.5}, epochs=0)
+
+
+def test_the_best_is_kept_when_a_later_trial_fails(make):
+    class Fails(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if any(isinstance(each, Pruning) for each in trainer.callbacks):
+                raise NonFiniteLossError("The loss must be a number.")
+
+    learner = make("mlp", lr=1e-2, callbacks=Fails())
+    learner.fit(1)
+    report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    assert "no more is pruned: The loss must be a number." in report.notes
+    assert quantized_layers(learner.module)
+
+
+def test_an_interrupt_while_it_is_measured_keeps_the_best(make, monkeypatch):
+    learner, calls = make("mlp", lr=1e-2), []
+    learner.fit(1)
+
+    def interrupted(trial):
+        calls.append(trial)
+        if len(calls) > 2:  # the network as it came, the first trial, and then
+            raise KeyboardInterrupt
+        return evaluate(trial)
+
+    monkeypatch.setattr("fastgpu.compressing.evaluate", interrupted)
+    report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    assert "interrupted: what was being tried is left out" in report.notes
+    assert quantized_layers(learner.module)

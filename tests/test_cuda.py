@@ -17,7 +17,7 @@ from fastgpu.compress.restore import load_weights
 from fastgpu.compress.row_grid import whole_rows
 from fastgpu.errors import ArgumentError, DeviceError, ModelError, UnknownNameError
 from fastgpu.export.base import FORMATS
-from fastgpu.export.cuda import lowered, write
+from fastgpu.export.cuda import lowered, with_enough_rows, write
 from fastgpu.export.worker import Worker
 from fastgpu.exportable import agreement_of, by_learner, make_source, samples_of
 
@@ -115,9 +115,11 @@ def test_what_is_lowered_gives_what_was_simulated(learn, inputs):
     source = make_source(learn, batches, 0.0)
     prepare(learn.module, target="cuda", inputs=inputs)
     simulated = by_learner(learn, source.graph, batches)
-    low = lowered(dataclasses.replace(source, rounded=dict.fromkeys(quantized_layers(learn.module), inputs)), "cpu")
+    chosen = with_enough_rows(source, ROUNDED, inputs)
+    assert {*chosen} == {*ROUNDED} - ({"squeeze"} if inputs == "dynamic" else set())  # it sees one row of an item
+    low = lowered(dataclasses.replace(source, rounded=dict.fromkeys(chosen, inputs)), "cpu")
     net = low.graph.model.net
-    assert {name for name in ROUNDED if type(net.get_submodule(name).weight).__name__ == "Int8Tensor"} == {*ROUNDED} - {"squeeze"}  # sees one row
+    assert {name for name in ROUNDED if type(net.get_submodule(name).weight).__name__ == "Int8Tensor"} == {*chosen}
     assert net.head.weight.dtype == torch.bfloat16
     with torch.no_grad():
         found = [dict(zip(low.graph.outputs, low.graph(*(each["x"][name] for name in low.graph.inputs)))) for each in batches]
@@ -136,7 +138,7 @@ def test_a_file_is_compiled_in_a_process_without_torchao(learn, tmp_path, inputs
         prepare(learn.module, target="cuda", inputs=inputs)
     batches = samples_of(learn)[1:3]
     source = make_source(learn, batches, 0.0)
-    rounded = {name: str(layer.inputs) for name, layer in quantized_layers(learn.module).items()}
+    rounded = dict.fromkeys(with_enough_rows(source, list(quantized_layers(learn.module)), str(inputs)), inputs)
     write(dataclasses.replace(source, rounded=rounded), tmp_path / "m.cuda.pt2", "cpu")
     given = [{name: each["x"][name].numpy() for name in source.graph.inputs} for each in batches]
     with Worker(FORMATS["cuda"].load, tmp_path / "m.cuda.pt2") as worker:
@@ -144,6 +146,22 @@ def test_a_file_is_compiled_in_a_process_without_torchao(learn, tmp_path, inputs
         np.savez(tmp_path / "batch.npz", **given[-1])
         assert worker.time(tmp_path / "batch.npz", 0.05, FORMATS["cuda"].clock) > 0
     assert agreement_of(learn, found, by_learner(learn, source.graph, batches)).largest < 0.05
+
+
+def test_layers_that_may_see_few_rows_stay_floats(make, out, monkeypatch):
+    mlp = make("mlp/large")
+    source = make_source(mlp, samples_of(mlp), 0.0)
+    linear = quantizable(mlp.module, "cuda")
+    assert linear
+    assert with_enough_rows(source, linear, "dynamic") == []
+    assert with_enough_rows(source, linear, "fp8") == linear
+    pytest.importorskip("transformers")
+    texts = make("bert/tiny", (["good and long enough", "bad"] * 20, ["yes", "no"] * 20))
+    source = make_source(texts, samples_of(texts), 0.0)
+    assert with_enough_rows(source, quantizable(texts.module, "cuda"), "dynamic") == [], "a text may be a word"
+    monkeypatch.setattr("fastgpu.quantizing.refuse_missing", lambda **_: None)  # what is refused next needs no device
+    with pytest.raises(ArgumentError, match="Whole numbers on a GPU need linear layers that see more than 16 rows of any one item"):
+        mlp.quantize(device="cuda")
 
 
 def test_it_travels_with_the_weights(learn, tmp_path):
@@ -195,7 +213,7 @@ def test_without_a_gpu(learn, tmp_path):
         lambda: learn.export(tmp_path / "new" / "m.cuda.pt2"),
         lambda: learn.benchmark(["cuda"]),
     ):
-        with pytest.raises(DeviceError, match="A graph for a GPU is made on one. There is no CUDA device here"):
+        with pytest.raises(DeviceError, match="What runs on a GPU is made and measured on one. There is no CUDA device here"):
             call()
     assert not (tmp_path / "new").exists()
 

@@ -24,7 +24,7 @@ import fastgpu
 from fastgpu import Learner
 from fastgpu.cli import main
 from fastgpu.compress.quantize import prepare
-from fastgpu.errors import ArgumentError, DataError, DeviceError, ExportError, RunFolderError, UnknownNameError
+from fastgpu.errors import ArgumentError, CheckpointError, DataError, DeviceError, ExportError, RunFolderError, UnknownNameError
 from fastgpu.export.base import FORMATS
 from fastgpu.export.graph import Graph
 from fastgpu.export.manifest import MARKER, digest, header, is_whole, sealed
@@ -471,3 +471,15 @@ def test_a_graph_gives_what_predict_gives(learner):
     results = learner.predict("val")
     assert [learner.data.classes[i] for i in labels.tolist()] == results.labels[:9]
     assert np.allclose(probabilities, results.probabilities[:9])
+
+
+@pytest.mark.parametrize("path", ["", None, 3])
+def test_a_path_that_is_none(path, learner):
+    with pytest.raises(ArgumentError, match="path is where the file is to be"):
+        learner.export(path)
+
+
+def test_an_exported_file_is_no_saved_learner(learner, tmp_path):
+    learner.export(tmp_path / "m.onnx", verify=False)
+    with pytest.raises(CheckpointError, match=r"m\.onnx is an exported file\. Open it with Predictor\.load"):
+        Learner.load(tmp_path / "m.onnx")

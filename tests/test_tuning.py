@@ -116,7 +116,7 @@ def test_a_failed_trial_does_not_end_the_search(make):
 
 def test_what_was_tried_is_not_tried_again(make, capsys):
     learn = make(verbose=True)
-    result = learn.tune({"lr": [1e-3, 1e-2], "batch_size": (31, 32)}, trials=10, epochs=1)
+    result = learn.tune({"lr": [1e-3, 0.001, 1e-2], "batch_size": (31, 32)}, trials=10, epochs=1)
     assert sorted((trial["lr"], trial["batch_size"]) for trial in result.trials) == [(1e-3, 31), (1e-3, 32), (1e-2, 31), (1e-2, 32)]
     said = capsys.readouterr().out.splitlines()
     assert said.count("tune: the space has 4 combinations, so there are 4 trials, not 10") == 1

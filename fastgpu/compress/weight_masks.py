@@ -61,7 +61,7 @@ class WeightMasks(Masks):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3])
             raise ModelError(
                 f"Pruning needs weights that can go. {type(net).__name__} has none ({reasons or 'no convolution or linear layer'}). "
-                "Name fewer layers in ignore."
+                + ("Name fewer layers in ignore." if ignore else "Only layers between the first and the answer can lose weights.")
             )
         self.masked = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in self.weights.items()}
 

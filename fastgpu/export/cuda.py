@@ -6,7 +6,7 @@ Not compiled ahead of time: the package of a single layer that torch 2.11 compil
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,15 @@ from fastgpu.export.pt2 import opened, save
 from fastgpu.optional import require
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from fastgpu.export.graph import Graph
-
-__all__ = ["FP8_CAPABILITY", "load", "lowered", "refuse_missing", "write"]
+__all__ = ["FP8_CAPABILITY", "load", "lowered", "refuse_missing", "with_enough_rows", "write"]
 
 FP8_CAPABILITY = (8, 9)
 """Compute capability from which devices multiply 8-bit floats."""
 
 ROWS = 16
-"""A kernel of whole numbers takes more rows than this; layers that see fewer for one item stay floats."""
+"""A kernel that multiplies whole numbers takes more rows than this; layers that may see fewer, of one short item, stay floats."""
 
 
 def refuse_missing(*, fp8: bool = False) -> None:
@@ -38,7 +36,7 @@ def refuse_missing(*, fp8: bool = False) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise DeviceError("A graph for a GPU is made on one. There is no CUDA device here. Take another format, or run where there is one.")
+        raise DeviceError("What runs on a GPU is made and measured on one. There is no CUDA device here. Run where there is, or leave the GPU out.")
     if fp8 and torch.cuda.get_device_capability() < FP8_CAPABILITY:
         wanted, has = (".".join(map(str, each)) for each in (FP8_CAPABILITY, torch.cuda.get_device_capability()))
         raise DeviceError(f"8-bit floats need compute capability {wanted}. {torch.cuda.get_device_name()} has {has}. Take mode='int8'.")
@@ -72,30 +70,43 @@ def lowered(source: Source, device: str) -> Source:
     net = graph.model.net
     if source.rounded:
         kind = next(iter(source.rounded.values()))
-        chosen = _with_enough_rows(graph, example, source.rounded)
         if kind == "fp8":
             net.to(torch.bfloat16)  # its kernels take no other
-        _round(net, chosen, kind)
+        _round(net, set(source.rounded), kind)
     net.to(torch.bfloat16)
     graph.model.register_forward_pre_hook(_narrow, with_kwargs=True)
     graph.model.register_forward_hook(_widen)
     return dataclasses.replace(source, graph=graph, example=example)
 
 
-def _with_enough_rows(graph: Graph, example: Mapping[str, Tensor], names: Mapping[str, str]) -> set[str]:
+def with_enough_rows(source: Source, names: Collection[str], inputs: str) -> list[str]:
+    """The layers that the kernel takes whatever comes: for `"dynamic"` inputs those that see more than 16 rows of any one item.
+
+    Args:
+        source: the source, on the CPU.
+        names: layers of its network.
+        inputs: how they take their inputs, of `fastgpu.compress.input_range.INPUTS`.
+    """
     import torch
 
+    if inputs != "dynamic":
+        return list(names)
+    if source.lengths:  # a text, or a sound, may be as short as a word
+        return []
     rows: dict[str, int] = {}
 
     def note(name: str) -> Any:
-        return lambda _, given: rows.update({name: given[0].numel() // given[0].shape[-1]})
+        def hook(_: Any, given: Any) -> None:
+            rows[name] = min(given[0].numel() // given[0].shape[-1], rows.get(name, ROWS + 1))
 
-    hooks = [graph.model.net.get_submodule(name).register_forward_pre_hook(note(name)) for name in names]
+        return hook
+
+    hooks = [source.graph.model.net.get_submodule(name).register_forward_pre_hook(note(name)) for name in names]
     with torch.no_grad():
-        graph.named({name: value[:1] for name, value in example.items()})
+        source.graph.named({name: value[:1] for name, value in source.example.items()})
     for hook in hooks:
         hook.remove()
-    return {name for name, count in rows.items() if count > ROWS}
+    return [name for name in names if rows.get(name, 0) > ROWS]
 
 
 def _round(net: nn.Module, names: set[str], kind: str) -> None:

@@ -80,6 +80,6 @@ def refuse_bad(items: Any, reasons: list[str | None]) -> None:
         more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise BadItemError(
             f"Every picture must be readable. {len(bad)} of {len(items)} cannot be read: {named}{more}. "
-            "Mend or remove them, or leave them out with on_bad_item='skip'.",
+            "Mend or remove them; where data are opened for training, on_bad_item='skip' leaves them out.",
             bad,
         )

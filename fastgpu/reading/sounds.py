@@ -111,7 +111,7 @@ def _refuse_bad(items: Any, reasons: Any) -> None:
         first = items[bad[0]] if isinstance(items[bad[0]], str) else f"item {bad[0]}"
         raise BadItemError(
             f"Recordings must be usable. {len(bad)} of {len(items)} is not: {first}: {reasons[bad[0]]}. "
-            "Mend or remove it, or leave such out with on_bad_item='skip'.", bad
+            "Mend or remove it; where data are opened for training, on_bad_item='skip' leaves such out.", bad
         )
 
 
