@@ -188,7 +188,7 @@ def test_track_with_wandb(run):
     files = shown.printed('learn.run_dir.rglob("*")').split()
     assert {"args.yaml", "env.json", "history.csv", "history.png", "checkpoints/best", "checkpoints/last"} <= set(files)
     recorded = any(re.fullmatch(r"wandb/offline-run-[\w-]+/run-\w+\.wandb", file) for file in files)
-    assert recorded, (files, shown.printed('name="first"'))
+    assert recorded, "\n".join([*files, shown.printed('name="first"')])
     assert "val_accuracy" in shown.value("read_csv")
     assert "higher-rate" in shown.value("pd.DataFrame")
     text = (ROOT / "examples" / "notebooks" / "track_with_wandb.ipynb").read_text(encoding="utf-8")

@@ -523,3 +523,22 @@ def test_a_killed_fit_is_resumed_in_the_same_run(make, out, tmp_path):
     assert len(list((out / "run" / "wandb").glob(f"offline-run-*-{second.run.run_id}*"))) == 2
     assert second.column("epoch") == list(range(int(second.column("epoch")[0]), len(learn.history) + 1))
     assert second.exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_run_lies_in_its_folder_though_another_process_began_wandb_elsewhere(tmp_path):
+    """Child processes share wandb's own process, which takes relative paths from where it was started."""
+    code = """
+import os, subprocess, sys, wandb
+wandb.setup()
+os.makedirs(sys.argv[1])
+fit = "from fastgpu import Learner; Learner('mlp', 'digits', logger='wandb', name='first', report=False).fit(1)"
+subprocess.run([sys.executable, "-c", fit], cwd=sys.argv[1], check=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "inner")], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "WANDB_MODE": "offline"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.rglob("*.wandb")
+    assert file.is_relative_to(tmp_path / "inner" / "runs" / "first")
+    assert "wandb sync --id" in done.stdout
+    assert " runs/first/wandb/offline-run-" in done.stdout

@@ -71,6 +71,14 @@ def _layer_of(node: Any, names: Collection[str]) -> str | None:
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
 
 
+def _outside(model: Any, chosen: Collection[str]) -> list[str]:
+    """Nodes before and after the network; none where the graph is the network alone."""
+    around = {node.name: _around(node) for node in model.graph.node if node.name not in chosen}
+    if not any(WITHIN.rstrip(".") in places for places in around.values()):
+        return []
+    return [name for name, places in around.items() if places and WITHIN.rstrip(".") not in places]
+
+
 def _around(node: Any) -> list[str]:
     """Dotted names of the modules around a node, outermost first; none where torch's exporter left no note."""
     scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
@@ -112,7 +120,7 @@ def quantized(
     chosen = {layer.node.name for layer in layers}
     left = [n.name for n in model.graph.node if n.op_type in ATTENDING and n.name not in chosen]
     # What is computed before and after the network is exact: corners of boxes do not fit into 8 bits.
-    left += [n.name for n in model.graph.node if (around := _around(n)) and WITHIN.rstrip(".") not in around and n.name not in chosen]
+    left += _outside(model, chosen)
     symmetric = target == "tensorrt"
     activation = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
     overrides: dict[str, list[dict[str, Any]]] = {}

@@ -178,7 +178,8 @@ class WandBLogger(Tracker, Logger):
         return wandb.init(
             **place,
             name=self._name or (self._folder.name if self._folder else None),
-            dir=self._folder,
+            # wandb's own process, which child processes share, may have been started in another folder.
+            dir=self._folder.absolute() if self._folder else None,
             config=self._config,
             mode=mode,
             resume="allow",
@@ -188,7 +189,8 @@ class WandBLogger(Tracker, Logger):
 
     def _announce(self, run: Any, mode: str) -> None:
         if mode == "offline":
-            self._announce_part(run.id, Path(run.dir).parents[1])
+            folder, here = Path(run.dir).parents[1], Path.cwd()
+            self._announce_part(run.id, folder.relative_to(here) if folder.is_relative_to(here) else folder)
         elif mode == "online" and not self._parts:
             self._parts.append(run.url or run.id)
             if self.announces:
