@@ -17,13 +17,7 @@ class InteractionColumns(Columns):
 
     The histories are windows into one array of all items that were seen, cut when a batch is made.
 
-    Args:
-        user: `(n,)` int64 codes, 0 for an unknown user.
-        item: `(n,)` int64 codes.
-        first: `(n,)` int64, where the user's items begin in `seen`.
-        end: `(n,)` int64, after the last item of the user before this row.
-        seen: items by user and time, int64.
-        length: most items of a history.
+    Its arguments are those of `fastgpu.reading.interactions.Histories`, the same rows without torch, as tensors.
     """
 
     def __init__(self, user: Tensor, item: Tensor, first: Tensor, end: Tensor, seen: Tensor, length: int) -> None:
