@@ -9,8 +9,11 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, os, sys, torch
+import atexit, json, os, sys, torch
 torch.set_num_threads(1)
+rank = os.environ.get("LOCAL_RANK", "0")
+# The first to be registered is called last. A thread of Gloo that is left then may abort the process.
+atexit.register(lambda: open(sys.argv[4] + "group." + rank, "w").write(str(torch.distributed.is_initialized())))
 from fastgpu import Learner
 from fastgpu.data import sources
 train = sources.load("digits").splits["train"]
@@ -20,7 +23,7 @@ learn.fit(2)
 learn.fit(1)
 weights = sum(p.double().abs().sum().item() for p in learn.module.parameters())
 found = {"weights": weights, "history": learn.history.history, "evaluate": learn.evaluate(), "run": str(learn.run_dir)}
-json.dump(found, open(sys.argv[4] + os.environ.get("LOCAL_RANK", "0"), "w"))
+json.dump(found, open(sys.argv[4] + rank, "w"))
 """
 
 
@@ -44,6 +47,7 @@ def test_two_processes_train_as_one(tmp_path, launcher):
         run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"], 10, {"strategy": "ddp"}, "two")
     one = json.loads((tmp_path / "one.0").read_text())
     ranks = [json.loads((tmp_path / f"two.{rank}").read_text()) for rank in (0, 1)]
+    assert [(tmp_path / f"two.group.{rank}").read_text() for rank in (0, 1)] == ["False", "False"]
     assert ranks[0]["weights"] == ranks[1]["weights"]
     assert ranks[0]["weights"] == pytest.approx(one["weights"], rel=1e-5)
     assert ranks[0]["run"] == ranks[1]["run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import copy
 import logging
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
@@ -35,6 +37,9 @@ def make_trainer(
     Raises:
         ArgumentError: Lightning does not take the combination; its own words say why.
     """
+    if not _has_group():  # one that is there already belongs to whoever made it
+        atexit.unregister(_end_group)
+        atexit.register(_end_group)
     try:
         with quiet():
             return Trainer(
@@ -55,6 +60,20 @@ def make_trainer(
             )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ArgumentError(f"Lightning's Trainer does not take these settings: {error}") from error
+
+
+def _has_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _end_group() -> None:
+    """End the threads of a process group while Python is whole.
+
+    Lightning does so for NCCL alone. A thread of Gloo that lets go of its last tensor after Python has begun to end aborts the
+    process (4 of 50 runs of two processes).
+    """
+    if _has_group():
+        torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
