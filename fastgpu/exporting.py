@@ -73,7 +73,7 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
-    if not isinstance(path, (str, os.PathLike)) or not Path(path).name:
+    if not isinstance(path, (str, os.PathLike)) or not Path(path).name or os.fspath(path).endswith(("/", os.sep)):
         raise ArgumentError(f"path is where the file is to be. {path!r} came. Give for example 'model.onnx'.")
     path, format = format_of(Path(path).expanduser(), format)
     kind = FORMATS[format]

@@ -22,6 +22,7 @@ from fastgpu.errors import CheckpointError, UnknownKeywordError, nearest
 from fastgpu.fit_ending import last_weights
 from fastgpu.history import History
 from fastgpu.inputs import Input
+from fastgpu.saved_files import saved_file
 from fastgpu.tasks import Task
 from fastgpu.train.checkpoint import Saved, read, write
 from fastgpu.train.hardware import choose
@@ -83,10 +84,10 @@ def save_learner(learner: Learner, path: str | os.PathLike[str]) -> Path:
 
 def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, changes: dict[str, Any]) -> Learner:
     """The learner in a file or run folder; see `Learner.load`."""
-    file = _file(path, "best")
+    file = saved_file(path, "best")
     saved = read(file)
     # A run's best checkpoint has weights alone; training goes on from the last.
-    state_file = _file(path, "last") if Path(path).is_dir() else file
+    state_file = saved_file(path, "last") if Path(path).is_dir() else file
     state = saved if state_file == file else read(state_file)
     facts = saved.facts
     architecture = changes.pop("architecture", None)
@@ -116,7 +117,7 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
 def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> FitPlan:
     """Take up a fit that was cut off: its weights, state and history; returns what is left of it."""
     folder = _newest_run(learner) if resume is True else Path(str(resume))
-    file = _file(folder, "last")
+    file = saved_file(folder, "last")
     saved = read(file)
     if saved.facts["architecture"] != learner.architecture:
         raise CheckpointError(
@@ -145,21 +146,6 @@ def plan_to_resume(learner: Learner, resume: bool | str | os.PathLike[str]) -> F
     learner.unrepeatable = f"a fit was resumed after epoch {done}"
     learner.say(f"resume: {done} of {plan.last} epochs are done in {file.parent.parent}; epochs and schedule are those of that fit")
     return plan
-
-
-def _file(path: str | os.PathLike[str], kind: str) -> Path:
-    """A checkpoint from a file, a run folder or its `checkpoints/`."""
-    path = Path(path)
-    for folder in (path / "checkpoints", path):
-        for name in (kind, "last"):
-            if (folder / name).is_file():
-                return folder / name
-    if path.is_dir():
-        raise CheckpointError(f"A run folder holds checkpoints/best or checkpoints/last. {path} holds neither. Check the path.")
-    if path.suffix in (".onnx", ".pt2", ".xml", ".pte") and path.is_file():
-        how = "Open it with Predictor.load" if path.suffix == ".onnx" else "Load it in its own runtime"
-        raise CheckpointError(f"A learner is loaded from what learn.save wrote, or from a run folder. {path} is an exported file. {how}.")
-    return path
 
 
 def _newest_run(learner: Learner) -> Path:

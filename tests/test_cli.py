@@ -164,7 +164,7 @@ def test_models_lists_and_tells_facts(capsys):
         ("fit mlp digits --config none.yaml", "No such file"),
         ("evaluate", "Missing argument 'MODEL'"),
         ("evaluate runs/none", "runs/none"),
-        ("predict runs/none x.png --out no/where.csv", "--out must be in a folder that is there"),
+        ("predict none.onnx x.png --out no/where.csv", "--out must be in a folder that is there"),
         ("models resnet1 --task classification", "No architecture matches"),
         ("models resnet81", "Did you mean"),
         ("models --task clasification", "Did you mean 'classification'"),
@@ -194,7 +194,8 @@ def test_a_wrong_table_of_items_is_told(trained, capsys):
 
 def test_help_version_and_wrong_calls_load_no_torch():
     code = "import sys; from fastgpu.cli import main; rc = main(sys.argv[1:]); sys.exit(9 if 'torch' in sys.modules else rc)"
-    right, wrong = ("--version", "--help", "fit --help", ""), ("fti", "fit --epohs 3", "fit mlp")
+    right = ("--version", "--help", "fit --help", "")
+    wrong = ("fti", "fit --epohs 3", "fit mlp", "evaluate runs/none", "predict none x.png", "prune none", "export none --out a.onnx")
     for call, status in [*((call, 0) for call in right), *((call, 2) for call in wrong)]:
         done = subprocess.run([sys.executable, "-c", code, *call.split()], capture_output=True, text=True)
         assert done.returncode == status, (call, done.stderr)

@@ -243,10 +243,10 @@ def test_files_that_are_no_whole_exports_are_refused(exported, tmp_path):
         Predictor.load(tmp_path / "none.onnx")
     with pytest.raises(CheckpointError, match="An exported model is a file. .* cannot be read: Is a directory"):
         Predictor.load(tmp_path)
-    refused(b"", "A Predictor opens what learn.export wrote. .* is no such file, or is broken off")
+    refused(b"", "A Predictor opens what learn.export wrote. .* carries no manifest")
     refused(b"no model at all", "A Predictor opens what learn.export wrote")
     for cut in (1, 100, len(content) // 2):
-        refused(content[:-cut], "is broken off|is damaged: its digest is another")
+        refused(content[:-cut], "its end is missing|is damaged: its digest is another")
     for at in (10, len(content) // 3, content.rfind(b'"architecture"') + 2, len(content) - 1):
         refused(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :], "An exported file must be whole. .* is damaged")
     newer = content.replace(b'"format": 1,', b'"format": 2,')

@@ -173,13 +173,17 @@ class TestMistakes:
             trained([EMAWeightAveraging(), QuantizationAwareTraining(distill=False)])
 
     def test_a_teacher_that_is_none(self):
-        with pytest.raises(ArgumentError, match=r"A teacher is a torch module.* str came"):
+        with pytest.raises(ArgumentError, match=r"A teacher is a learner or a torch module.* str came"):
             Distillation("resnet18")  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*")
 class TestPlainLightning:
+    def test_a_teacher_for_other_items(self):
+        with pytest.raises(ArgumentError, match="takes the items that the student takes. Linear failed at them: mat1 and mat2"):
+            trained([Distillation(nn.Linear(3, 4))])
+
     @pytest.mark.parametrize(
         "settings",
         [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 1.0}],

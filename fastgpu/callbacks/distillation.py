@@ -23,6 +23,24 @@ CLASS_AXES: dict[str, int | None] = {"classification": -1, "segmentation": 1, "t
 """Task -> axis of the classes in its logits; in all others outputs are numbers of their own."""
 
 
+def _answers(teacher: nn.Module, ask: Callable[[], Any]) -> Any:
+    """What a teacher says, without gradients.
+
+    Raises:
+        ArgumentError: it does not take the student's items.
+    """
+    try:
+        with torch.no_grad():
+            return ask()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        why = str(error).partition("\n")[0]
+        raise ArgumentError(
+            f"A teacher takes the items that the student takes. {type(teacher).__name__} failed at them: {why}. Give one that was trained on such."
+        ) from error
+
+
 def _without_compiled(teacher: nn.Module) -> nn.Module:
     """A copy of a network that is being compiled: its `forward` would be that of the network it was copied from."""
     for part in teacher.modules():
@@ -47,7 +65,7 @@ class Distillation(Callback):
 
     def __init__(self, teacher: nn.Module | None = None, *, temperature: float = 2.0, alpha: float = 0.7) -> None:
         if teacher is not None and not isinstance(teacher, nn.Module):
-            raise ArgumentError(f"A teacher is a torch module, such as learn.module. {type(teacher).__name__} came.")
+            raise ArgumentError(f"A teacher is a learner or a torch module. {type(teacher).__name__} came. Give for example Learner.load('runs/large').")
         if not all(isinstance(v, (int, float)) for v in (alpha, temperature)) or not 0 <= alpha <= 1 or not temperature > 0:
             raise ArgumentError(f"alpha lies in 0 to 1 and temperature above 0. {alpha!r} and {temperature!r} came.")
         self.teacher, self.temperature, self.alpha = teacher, temperature, alpha
@@ -111,9 +129,8 @@ class Distillation(Callback):
         classes = CLASS_AXES.get(module.task.name)
 
         def add(x: dict[str, Any], y: dict[str, Any], out: dict[str, Any], loss: Tensor) -> Tensor:
-            with torch.no_grad():
-                # Where the library owns the loss, targets shape the outputs too (a decoder's sentence).
-                answers = asked(x, y) if "loss" in out else asked(x)
+            # Where the library owns the loss, targets shape the outputs too (a decoder's sentence).
+            answers = _answers(teacher, lambda: asked(x, y) if "loss" in out else asked(x))
             return self._mixed(loss, out.get("logits"), answers.get("logits"), classes)
 
         module.extra_losses.append(add)
@@ -135,8 +152,7 @@ class Distillation(Callback):
             if given is None or "call" not in seen:
                 return given
             inputs, named, student = seen.pop("call")
-            with torch.no_grad():
-                answers = teacher(*inputs, **named)
+            answers = _answers(teacher, lambda: teacher(*inputs, **named))
             classes = -1 if isinstance(student, Tensor) and student.ndim == 2 and student.shape[1] > 1 else None
             if isinstance(given, Mapping):
                 return {**given, "loss": self._mixed(given["loss"], student, answers, classes)}

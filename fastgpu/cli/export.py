@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import given, keywords, options, shrinking
+from fastgpu.cli.options import given, keywords, model_argument, options, shrinking
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -23,7 +23,7 @@ WHERE = [_INIT[name] for name in ("target", "data_dir")]
     "  fastgpu export runs/resnet18-photos photos/ --format openvino --out model.xml\n"
     "  fastgpu export model.safetensors --format pt2 --out model.pt2 --tolerance 1e-4"
 )
-@click.argument("model")
+@model_argument()
 @click.argument("data", required=False)
 @click.option("--out", type=click.Path(), required=True, help="File to write; its suffix tells the format.")
 @options([*shrinking("export").values(), *WHERE])
@@ -42,7 +42,7 @@ def export(ctx: click.Context, **_: Any) -> None:
 @click.command(
     epilog="\b\nExamples:\n  fastgpu benchmark runs/resnet18-digits\n  fastgpu benchmark runs/resnet18-digits --formats torch,onnx,openvino"
 )
-@click.argument("model")
+@model_argument()
 @click.argument("data", required=False)
 @options([*shrinking("benchmark").values(), *WHERE])
 @click.pass_context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastgpu.cli.options import given, keywords, options
+from fastgpu.cli.options import given, keywords, model_argument, options
 from fastgpu.errors import ArgumentError, RunFolderError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ WHICH = [_KEYWORDS[name] for name in ("target", "on_bad_item", "data_dir")]
     epilog="\b\nExamples:\n  fastgpu evaluate runs/resnet18-digits\n  fastgpu evaluate runs/resnet18-photos new_photos/\n"
     "  fastgpu evaluate model.safetensors test.csv --target price"
 )
-@click.argument("model")
+@model_argument()
 @click.argument("data", required=False)
 @options([*WHERE, *WHICH])
 @click.pass_context
@@ -67,7 +67,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     "  fastgpu predict runs/text_bag-reviews 'good from end to end'\n"
     "  fastgpu predict runs/detector drive.mp4 --out boxes.mp4\n  fastgpu predict runs/voice 'hello' --out hello.wav"
 )
-@click.argument("model")
+@model_argument(exported=True)
 @click.argument("items", nargs=-1, required=True)
 @click.option(
     "--out",

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import click
 
 import fastgpu
+from fastgpu.saved_files import saved_file
 
-__all__ = ["INTERRUPTED", "Keyword", "given", "keywords", "noted_interrupts", "options", "shrinking"]
+__all__ = ["INTERRUPTED", "Keyword", "given", "keywords", "model_argument", "noted_interrupts", "options", "shrinking"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -91,6 +92,21 @@ def options(found: Iterable[Keyword]) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def model_argument(*, exported: bool = False) -> Callable[[F], F]:
+    """Decorator: the argument MODEL, a saved learner that is there; seen before torch is loaded.
+
+    Args:
+        exported: whether it may be an exported file, too.
+    """
+
+    def there(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+        if not (exported and value.endswith(".onnx")):
+            saved_file(value)
+        return value
+
+    return click.argument("model", callback=there)
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

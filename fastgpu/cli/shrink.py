@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import INTERRUPTED, given, keywords, noted_interrupts, options, shrinking
+from fastgpu.cli.options import INTERRUPTED, given, keywords, model_argument, noted_interrupts, options, shrinking
 from fastgpu.errors import ArgumentError
 
 __all__ = ["compress", "prune", "quantize"]
@@ -25,7 +25,7 @@ OF_LEARNER = {name: keyword for name, keyword in keywords("__init__").items() if
     epilog="\b\nExamples:\n  fastgpu prune runs/resnet18-digits --amount 0.5 --epochs 3 --out pruned.safetensors\n"
     "  fastgpu prune model.safetensors --data photos/ --ignore layer4 --lr 1e-4"
 )
-@click.argument("model")
+@model_argument()
 @click.option("--data", help=DATA)
 @click.option("--out", type=click.Path(), default="pruned.safetensors", show_default=True, help="File for the pruned learner.")
 @options((OF_PRUNE | OF_PRUNING).values())
@@ -43,7 +43,7 @@ def prune(ctx: click.Context, **_: Any) -> int:
     epilog="\b\nExamples:\n  fastgpu quantize runs/resnet18-digits --out int8.safetensors\n"
     "  fastgpu quantize model.safetensors --data photos/ --max-drop 1"
 )
-@click.argument("model")
+@model_argument()
 @click.option("--data", help=DATA)
 @click.option("--out", type=click.Path(), default="quantized.safetensors", show_default=True, help="File for the quantized learner.")
 @options([keyword for name, keyword in shrinking("quantize").items() if name != "data"])
@@ -58,7 +58,7 @@ def quantize(ctx: click.Context, **_: Any) -> int:
 
 
 @click.command(epilog="\b\nExamples:\n  fastgpu compress runs/resnet18-digits --size 0.1 --epochs 5 --out small.safetensors")
-@click.argument("model")
+@model_argument()
 @click.option("--data", help=DATA)
 @click.option("--out", type=click.Path(), default="compressed.safetensors", show_default=True, help="File for the compressed learner.")
 @click.option("--size", type=float, help="Largest share of the ONNX file's bytes.")

@@ -77,7 +77,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"A Predictor opens the .onnx file that learn.export wrote. {path} is of another format. Export the learner as .onnx.")
     at = content.rfind(MARKER)
     if at < 0:
-        raise CheckpointError(f"A Predictor opens what learn.export wrote. {path} is no such file, or is broken off. Export the model again.")
+        why = "carries no manifest: it was written otherwise, or its end is missing"
+        raise CheckpointError(f"A Predictor opens what learn.export wrote. {path} {why}. Export the model again.")
     try:
         # JSON is ASCII; whatever bytes follow it are not looked at.
         manifest, _ = json.JSONDecoder().raw_decode(content[at:].decode("latin-1"))

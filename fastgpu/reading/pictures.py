@@ -61,7 +61,9 @@ class PictureReader(Reader):
             return objects([given])
         if is_array(given):
             return self._laid_out(pixels_of(given, self.floats))
-        given = list(given) if isinstance(given, (list, tuple, np.ndarray)) or hasattr(given, "to_list") else [given]
+        if isinstance(given, np.ndarray):
+            given = given.tolist() if given.dtype.kind == "U" else list(given)
+        given = list(given) if isinstance(given, (list, tuple)) or hasattr(given, "to_list") else [given]
         if given and all(isinstance(g, (str, Path, Image.Image)) for g in given):
             return objects([str(g) if isinstance(g, Path) else g for g in given])
         if given and all(isinstance(g, np.ndarray) or hasattr(g, "detach") for g in given):
@@ -180,7 +182,9 @@ class PictureReader(Reader):
 
 def is_array(items: Any) -> bool:
     """Whether pictures are one array or tensor of numbers."""
-    return (isinstance(items, np.ndarray) or hasattr(items, "detach")) and items.dtype != object
+    if isinstance(items, np.ndarray):
+        return items.dtype.kind in "biuf"
+    return hasattr(items, "detach")
 
 
 def pixels_of(items: Any, floats: bool = False) -> np.ndarray:

@@ -23,6 +23,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from fastgpu.errors import CheckpointError, RunFolderError
+from fastgpu.saved_files import saved_file
 
 __all__ = ["FORMAT", "LearnerCheckpointIO", "Saved", "holds_training", "read", "write"]
 
@@ -53,7 +54,7 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
     from safetensors.torch import save_file
 
     path = Path(path)
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):  # which do not fail at a name that is too long
         raise RunFolderError(f"A checkpoint is written to a file. {path} is a folder or a device. Choose another path.")
     tensors, aliases = _untied(weights)
     tree = _encode(training, tensors, {t.untyped_storage().data_ptr() for t in tensors.values()})
@@ -61,14 +62,13 @@ def write(path: str | os.PathLike[str], weights: Mapping[str, Tensor], facts: di
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()  # what the system says is clearer than what safetensors makes of it
         save_file(tensors, partial, metadata={"fastgpu": header, "digest": _digest(tensors, header)})
         partial.chmod(0o666 & ~_umask())  # safetensors' files are readable by their owner alone
         os.replace(partial, path)
     except Exception as error:  # safetensors reports a full disk as an error of its own
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = "no space left" if full else str(error)
         raise RunFolderError(
-            f"A checkpoint must be written to {path}. It could not be: {reason}. Free space or choose another folder."
+            f"A checkpoint must be written to {path}. It could not be: {_reason(error)}. Free space or choose another folder."
         ) from None
     finally:  # whatever ended it, Ctrl-C too
         with contextlib.suppress(OSError):
@@ -83,9 +83,7 @@ def read(path: str | os.PathLike[str], *, training: bool = True) -> Saved:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"A saved learner is a file or a run folder. There is none at {path}. Check the path; runs are in runs/ by default.")
+    path = saved_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -143,6 +141,15 @@ class LearnerCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be written, in the system's words."""
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        return "no space left"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "what should be its folder is a file"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _umask() -> int:
