@@ -28,6 +28,7 @@ from fastgpu.history import History
 from fastgpu.judging import evaluate
 from fastgpu.optional import require
 from fastgpu.quantizing import drop, graph_facts
+from fastgpu.quantizing_places import CPU
 from fastgpu.shrinking import example_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     if own:
         raise ArgumentError(f"compress brings its own {type(own[0]).__name__}. The learner has one among its callbacks. Make a learner without.")
     metric = learner.task_module().monitor[0].removeprefix("val_")
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}: {key} at most {share:g}, at most {max_drop:g} points lost")
+    aim = f"{key} at most {share:g}, at most {max_drop:g} points lost"
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, timed {CPU.clocked}: {aim}")
     floats, _ = _exported(learner)
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)

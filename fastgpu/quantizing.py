@@ -58,7 +58,7 @@ def run_quantize(
     batches = list(batches_of(learner, _split(learner, data))) if inputs == "range" else []
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}{' on cuda' if place is CUDA else ''}")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}, timed {place.clocked}")
     source = make_source(learner, samples_of(learner), 0.0)
     tried = {step: place.layers(source, layers, inputs) for step, layers in tried.items()}
     if not any(tried.values()):

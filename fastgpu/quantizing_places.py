@@ -46,6 +46,7 @@ class Place:
             -> the source that computes with whole numbers.
         size_kb: of what `ready` made.
         latencies: what `ready` made of several sources, columns of a batch, number of items -> times, in turns.
+        clocked: where they are taken, in words.
     """
 
     modes: Mapping[str, str]
@@ -55,6 +56,7 @@ class Place:
     rounded: Callable[[Learner, Sequence[Mapping[str, Any]], Source, Any], Source]
     size_kb: Callable[[Any], float]
     latencies: Callable[[Sequence[Any], Mapping[str, Tensor], int], list[Latency]]
+    clocked: str
 
 
 def place_of(learner: Learner) -> Place:
@@ -109,6 +111,7 @@ CPU = Place(
     rounded=_whole,
     size_kb=lambda model: model.ByteSize() / 1024,
     latencies=latencies,
+    clocked="in onnxruntime",
 )
 
 
@@ -155,6 +158,7 @@ CUDA = Place(
     rounded=_named,
     size_kb=lambda model: model.size_kb,
     latencies=_on_device,
+    clocked="on the GPU",
 )
 
 PLACES = {"cpu": CPU, "cuda": CUDA}

@@ -41,7 +41,7 @@ def run_prune(
         raise ArgumentError("prune brings its own Pruning callback. There is one among the callbacks already. Call fit, which prunes with that.")
     pruning, plan = Pruning(amount, **options), plan_fit(learner, epochs, lr, "constant")
     learner.refuse_missing()
-    report = CompressionReport(f"{learner.architecture} on {learner.data.name}")
+    report = CompressionReport(f"{learner.architecture} on {learner.data.name}, timed in torch")
     example = example_of(learner)
     report.add("as it came", **measured(learner, learner.module, example))
     before = copy.deepcopy(learner.module)
