@@ -20,7 +20,7 @@ from fastgpu.export.cuda import with_enough_rows
 from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
 from fastgpu.export.int8_weights import with_whole_weights
-from fastgpu.export.onnx import to_onnx
+from fastgpu.export.onnx import running, to_onnx
 from fastgpu.export.pt2 import opened
 from fastgpu.optional import require
 
@@ -90,9 +90,11 @@ def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int =
     runtime = require("onnxruntime", need="Measuring an ONNX graph")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
-    given = {each.name: example[each.name][:1].repeat_interleave(items, 0).numpy() for each in sessions[0].get_inputs()}
-    return alternate([partial(session.run, None, given) for session in sessions])
+    options.log_severity_level = 4  # what fails is raised, too
+    with running():
+        sessions = [runtime.InferenceSession(each.SerializeToString(), options, providers=["CPUExecutionProvider"]) for each in models]
+        given = {each.name: example[each.name][:1].repeat_interleave(items, 0).numpy() for each in sessions[0].get_inputs()}
+        return alternate([partial(session.run, None, given) for session in sessions])
 
 
 def _graph(source: Source) -> Any:
@@ -100,7 +102,8 @@ def _graph(source: Source) -> Any:
 
 
 def _whole(learner: Learner, batches: Sequence[Mapping[str, Any]], source: Source, floats: Any) -> Source:
-    return dataclasses.replace(source, model=int8_model(learner, batches, floats))
+    with running():
+        return dataclasses.replace(source, model=int8_model(learner, batches, floats))
 
 
 CPU = Place(

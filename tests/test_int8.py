@@ -164,6 +164,16 @@ class TestQuantize:
         with pytest.raises(ArgumentError, match=r"max_drop is a number of points, at least 0\. .* came"):
             learn_once.quantize(max_drop=value)
 
+    def test_a_network_that_onnxruntime_cannot_run_alone(self, make):
+        class Neighbours(nn.Sequential):
+            def forward(self, x):
+                return super().forward(x) + x.flatten(1)[1].mean()
+
+        learner = make(Neighbours(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)))
+        with pytest.raises(ExportError, match=r"^onnxruntime must be able to run the network\. .* Gather node.* change that operation\.$"):
+            learner.quantize()
+        assert not quantized_layers(learner.module)
+
     def test_names(self, learn_once):
         with pytest.raises(UnknownNameError, match="Unknown placement 'pontwise'. Did you mean 'pointwise'"):
             learn_once.quantize(candidates="pontwise")

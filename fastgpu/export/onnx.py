@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fastgpu.export.graph import Graph
 
-__all__ = ["OPSET", "finish", "graphs_of", "load", "strip", "to_onnx", "write"]
+__all__ = ["OPSET", "finish", "graphs_of", "load", "running", "strip", "to_onnx", "write"]
 
 OPSET = 18
 """Version of ONNX's operators: the one in which torch's exporter is written, so that nothing is converted afterwards."""
@@ -150,6 +151,22 @@ def write(source: Source, path: Path) -> None:
 def model_of(source: Source) -> ModelProto:
     """A source's graph as ONNX."""
     return to_onnx(source.graph, source.example, source.lengths) if source.model is None else source.model
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """Within, what onnxruntime cannot compute is told in one line.
+
+    Raises:
+        ExportError: onnxruntime failed.
+    """
+    try:
+        yield
+    except Exception as error:  # onnxruntime's errors have no common class
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        why = " ".join(str(error).split())
+        raise ExportError(f"onnxruntime must be able to run the network. {why} Leave quantization out, or change that operation.") from None
 
 
 def load(path: Path, threads: int) -> Run:
