@@ -101,20 +101,27 @@ def open_data(
     elif source.classes is not None:
         source = _counted_as(source, source.classes, task)
     source = _with_validation(source, kind, settings, notes)
-    train = source.splits["train"]
-    targets = np.asarray(train.y)
-    if input is not None and input.kind != source.kind:
-        raise DataError(f"This learner takes data of the kind {input.kind!r}. {source.name} is of the kind {source.kind!r}.")
-    if input is None:
-        options = _options(settings, INPUTS[source.kind], kind)
-        input = INPUTS[source.kind].fit(train.x, size=size, **options[0], **kind.input_options(targets))
-        task = task or kind.fit(targets, classes=source.classes, target=source.target, input=input, **options[1])
-    task = task or kind.fit(targets, classes=source.classes, target=source.target, input=input)
-    batch_size = _batch_size(settings, len(train), notes)
+    input, task = _fitted(source, kind, settings, size, input, task)
+    batch_size = _batch_size(settings, len(source.splits["train"]), notes)
     module = from_raw(
         source, input=input, task=task, on_bad_item=settings.on_bad_item, batch_size=batch_size, seed=settings.seed
     )
     return module, notes
+
+
+def _fitted(
+    source: Raw, kind: type[Task], settings: Settings, size: tuple[int, int] | None, input: Input | None, task: Task | None
+) -> tuple[Input, Task]:
+    """Input and task as they came, else fitted to the training split."""
+    train = source.splits["train"]
+    targets = np.asarray(train.y)
+    if input is not None and input.kind != source.kind:
+        raise DataError(f"This learner takes data of the kind {input.kind!r}. {source.name} is of the kind {source.kind!r}.")
+    options: dict[str, Any] = {}
+    if input is None:
+        of_input, options = _options(settings, INPUTS[source.kind], kind)
+        input = INPUTS[source.kind].fit(train.x, size=size, **of_input, **kind.input_options(targets))
+    return input, task or kind.fit(targets, classes=source.classes, target=source.target, input=input, **options)
 
 
 def _options(settings: Settings, input: type[Input], task: type[Task]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -76,18 +76,8 @@ def prepare(
         >>> sorted(set(net.state_dict()) - {"0.weight", "0.bias", "2.weight", "2.bias"})
         ['0.input_range.batches', '0.input_range.high', '0.input_range.low', '0.weight_grid']
     """
-    if not isinstance(bits, int) or not 2 <= bits <= 8:
-        raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
-    if target not in TARGETS:
-        raise UnknownNameError("target", str(target), TARGETS)
-    inputs = ("dynamic" if target == "cuda" else "range") if inputs is None else inputs
-    if inputs not in INPUTS:
-        raise UnknownNameError("way of inputs", str(inputs), INPUTS)
-    if target == "cuda" and (inputs == "range" or bits != 8):
-        raise ArgumentError(f"For cuda, layers have 8 bits and ranges of each batch. {bits} bits with inputs {inputs!r} came. Leave both out.")
-    if target != "cuda" and inputs == "fp8":
-        raise ArgumentError(f"8-bit floats are numbers of CUDA devices. target={target!r} came with them. Give target='cuda'.")
-    present, grid = quantized_layers(net), [bits, TARGETS.index(target), INPUTS.index(inputs)]
+    grid = _grid(bits, target, inputs)
+    present = quantized_layers(net)
     for layer in present.values():
         has: Any = layer.weight_grid.tolist()  # type: ignore[operator, union-attr]
         if has != grid:
@@ -102,6 +92,22 @@ def prepare(
             if name not in present:
                 _quantize(net.get_submodule(name), grid)
     return list(quantized_layers(net))
+
+
+def _grid(bits: int, target: str, inputs: str | None) -> list[int]:
+    """What a layer keeps of how it is quantized: its bits, and the places of its target and of its way of inputs among all."""
+    if not isinstance(bits, int) or not 2 <= bits <= 8:
+        raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
+    if target not in TARGETS:
+        raise UnknownNameError("target", str(target), TARGETS)
+    inputs = ("dynamic" if target == "cuda" else "range") if inputs is None else inputs
+    if inputs not in INPUTS:
+        raise UnknownNameError("way of inputs", str(inputs), INPUTS)
+    if target == "cuda" and (inputs == "range" or bits != 8):
+        raise ArgumentError(f"For cuda, layers have 8 bits and ranges of each batch. {bits} bits with inputs {inputs!r} came. Leave both out.")
+    if target != "cuda" and inputs == "fp8":
+        raise ArgumentError(f"8-bit floats are numbers of CUDA devices. target={target!r} came with them. Give target='cuda'.")
+    return [bits, TARGETS.index(target), INPUTS.index(inputs)]
 
 
 def match_layers(net: nn.Module, layers: Iterable[str], ignore: Collection[str]) -> list[str]:

@@ -122,32 +122,37 @@ def quantized(
     # What is computed before and after the network is exact: corners of boxes do not fit into 8 bits.
     left += _outside(model, chosen)
     symmetric = target == "tensorrt"
-    activation = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
+    activation, weight = quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8, quantization.QuantType.QInt8
     overrides: dict[str, list[dict[str, Any]]] = {}
     for layer in layers:
         overrides[layer.node.input[0]] = [{"quant_type": activation, **_grid(*ranges[layer.name], symmetric)}]
-        overrides[layer.node.input[1]] = _weight_grids(layer, bits, target, quantization.QuantType.QInt8)
+        overrides[layer.node.input[1]] = _weight_grids(layer, bits, target, weight)
     options: dict[str, Any] = {"TensorQuantOverrides": overrides, "ActivationSymmetric": symmetric}
     if attends:
         options["OpTypesToExcludeOutputQuantization"] = ["MatMul", "Gemm"]
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        file = Path(folder) / "int8.onnx"
-        quantization.quantize_static(
-            copy.deepcopy(model),  # it would take the weights out of the one that it is given
-            file,
-            _Batches(batches),
-            quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=list(kinds),
-            nodes_to_exclude=left,
-            per_channel=True,
-            activation_type=activation,
-            weight_type=quantization.QuantType.QInt8,
-            extra_options=options,
-        )
-        made = require("onnx", need="Quantizing an ONNX graph").load(file)
+    made = _quantize_static(
+        model,
+        _Batches(batches),
+        op_types_to_quantize=list(kinds),
+        nodes_to_exclude=left,
+        activation_type=activation,
+        weight_type=weight,
+        extra_options=options,
+    )
     strip(made)
     slim(made)
     return made
+
+
+def _quantize_static(model: Any, batches: Any, **options: Any) -> Any:
+    """onnxruntime's quantizer on a copy of a graph: it takes the weights out of the one that it is given."""
+    quantization = require("onnxruntime.quantization", need="Quantizing an ONNX graph")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        file = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            copy.deepcopy(model), file, batches, quant_format=quantization.QuantFormat.QDQ, per_channel=True, **options
+        )
+        return require("onnx", need="Quantizing an ONNX graph").load(file)
 
 
 def _grid(low: float, high: float, symmetric: bool) -> dict[str, np.ndarray]:
