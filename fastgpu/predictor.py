@@ -30,7 +30,7 @@ PROVIDERS: dict[str, str] = {
 """Short name -> onnxruntime's own, of what computes."""
 
 BATCH = 64
-"""Items computed at once."""
+"""Items computed at once, where the file names no other number."""
 
 
 class Predictor:
@@ -109,17 +109,19 @@ class Predictor:
         """What the network reached on the validation items, by metric's name."""
         return {name.removeprefix("val_"): value for name, value in self.facts["metrics"].items()}
 
-    def predict(self, items: Any, batch_size: int = BATCH) -> Results:
+    def predict(self, items: Any, batch_size: int | None = None) -> Results:
         """Predictions of raw items, in the order given; the same as `learn.predict` gives.
 
         Args:
             items: one item or many, in the forms that `learn.predict` takes: paths, a folder, arrays, strings, rows.
-            batch_size: items computed at once.
+            batch_size: items computed at once; None: what suits the task, 64 for most.
 
         Raises:
             DataError: the items do not fit what the network was trained on.
             ArgumentError: `batch_size` is no whole number from 1.
         """
+        if batch_size is None:
+            batch_size = self.facts.get("batch_size", BATCH)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"batch_size is a whole number from 1. {batch_size!r} came.")
         began = time.perf_counter()

@@ -379,6 +379,7 @@ def test_detectors_that_are_sure_of_objects(architecture, tmp_path):
     assert made.certificate["metrics"]["map"]["learner"] == made.certificate["metrics"]["map"]["file"]
     files = sorted((tmp_path / "images").glob("*.png"))[:5]
     predictor, expected = Predictor.load(made, threads=1), learn.predict(files)
+    assert predictor.facts["batch_size"] == 4
     assert all(len(found["labels"]) for found in expected.boxes)
     for size in (1, 2, 64):
         same(predictor.predict(files, batch_size=size), expected)
