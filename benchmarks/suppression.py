@@ -2,12 +2,13 @@
 
 Random boxes of 20 classes in the graph of a detector without its network, in onnxruntime and in torch on one thread: picture by picture, as
 exported detectors do it, and all pictures in one suppression, moved so far apart that only those of one picture and class overlap.
-Both must keep the same boxes. Printed is the median of CPU time.
+Printed are the median of CPU time, and in how many boxes they differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,15 @@ NAMES = ("boxes", "scores", "labels")
 
 
 class Each(nn.Module):
+    """Picture by picture."""
+
     def forward(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         return unsuppressed(boxes, scores, OVERLAP, labels)
 
 
 class Together(nn.Module):
+    """All pictures in one call."""
+
     def forward(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         span = boxes.max() + 1
         right, down = torch.arange(len(labels))[:, None].expand_as(labels) * span, labels * span
@@ -62,9 +67,13 @@ def main() -> None:
         for pictures in BATCHES:
             given = candidates(pictures, count)
             each, together = (np.asarray(call(*given)) for call in calls)
-            assert (each == together).mean() > 0.999  # far from 0 an overlap is rounded otherwise
-            times = alternate([lambda call=call: call(*given) for call in calls], rounds=3)
-            print(f"{runtime}, {pictures} pictures: each {times[0].median:.1f} ms, together {times[1].median:.1f} ms", flush=True)
+            times = alternate([functools.partial(call, *given) for call in calls], rounds=3)
+            print(f"{runtime}, {pictures} pictures: each {times[0].median:.1f} ms, together {times[1].median:.1f} ms, {_differ(each, together)}")
+
+
+def _differ(each: np.ndarray, together: np.ndarray) -> str:
+    """How many boxes one way keeps and the other does not: far from 0 an overlap is rounded otherwise."""
+    return f"{(each != together).sum()} of {each.sum()} boxes differ"
 
 
 if __name__ == "__main__":
