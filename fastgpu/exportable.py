@@ -31,7 +31,7 @@ SAMPLES = 64
 """Items of the val split on which a file is compared with the learner."""
 
 FEW = 4
-"""Pictures that a Predictor looks for objects in at once: their boxes are compared in pairs, those of all pictures with one another."""
+"""Pictures that a Predictor looks for objects in at once: two steps hold 1,000 regions of each, up to 100 MB, and on CPUs more are no faster."""
 
 SIZES = (1, 2, 29, 32)
 """Items of the batches that they come in: a file must take batches of any size."""

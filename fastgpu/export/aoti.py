@@ -9,7 +9,7 @@ from pathlib import Path
 from fastgpu.errors import ExportError
 from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header
-from fastgpu.export.pt2 import program, torch_run
+from fastgpu.export.pt2 import know_detectors, program, torch_run
 
 __all__ = ["load", "write"]
 
@@ -41,6 +41,7 @@ def load(path: Path, threads: int) -> Run:
     import torch
 
     torch.set_num_threads(threads)
+    know_detectors()
     with zipfile.ZipFile(path) as archive:
         name = next(each for each in archive.namelist() if each.endswith(f"/extra/{KEY}.json"))
         manifest = json.loads(archive.read(name))

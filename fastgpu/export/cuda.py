@@ -141,7 +141,9 @@ def load(path: Path, threads: int) -> Run:
 
     torch.set_num_threads(threads)
     graph, manifest = opened(path)
-    called, device = torch.compile(graph, dynamic=True), next(iter(graph.state_dict().values())).device
+    # A loop is compiled whole or not at all, and that over pictures picks as many boxes as there happen to be.
+    whole = torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
+    called, device = whole(torch.compile(graph, dynamic=True)), next(iter(graph.state_dict().values())).device
 
     def run(x: Any) -> dict[str, Any]:
         with torch.no_grad():

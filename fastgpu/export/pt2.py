@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-__all__ = ["load", "opened", "program", "save", "torch_run", "write"]
+__all__ = ["know_detectors", "load", "opened", "program", "save", "torch_run", "write"]
 
 
 def program(source: Source, format: str, *, batch: int | None = None, length: int | None = None) -> ExportedProgram:
@@ -69,12 +69,17 @@ def save(source: Source, path: Path, format: str, *, decomposed: bool = False) -
         torch.export.save(made, path, extra_files={f"{KEY}.json": header(source.manifest)})
 
 
+def know_detectors() -> None:
+    """Load the operations of torchvision, which detectors have in their graphs, where it is installed."""
+    with contextlib.suppress(ImportError):
+        import torchvision  # noqa: F401
+
+
 def opened(path: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The graph in a file, and what the file says of itself."""
     import torch
 
-    with contextlib.suppress(ImportError):
-        import torchvision  # noqa: F401  # detectors have operations of its own
+    know_detectors()
     extra: dict[str, Any] = {f"{KEY}.json": ""}
     graph = torch.export.load(path, extra_files=extra).module()
     return graph, json.loads(extra[f"{KEY}.json"])

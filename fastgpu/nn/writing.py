@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fastgpu.errors import ExportError
+from fastgpu.nn.loops import looped
 
 __all__ = ["Rules", "padded", "write"]
 
@@ -145,7 +146,7 @@ def _greedily(following: Next, memory: Memory, items: Any, rules: Rules, device:
 
     begun = torch.where(places == 0, rules.start, rules.pad).expand(items, -1).clone()
     begin = (torch.zeros((), dtype=torch.int64, device=device), begun, torch.zeros(items, dtype=torch.bool, device=device), memory)
-    return padded(_looped(on, step, begin)[1][:, 1:], rules)
+    return padded(looped(on, step, begin)[1][:, 1:], rules)
 
 
 def _with_beams(following: Next, memory: Memory, items: Any, rules: Rules, device: torch.device) -> Tensor:
@@ -201,14 +202,7 @@ def _with_beams(following: Next, memory: Memory, items: Any, rules: Rules, devic
         torch.ones_like(first[:, :1], dtype=torch.bool),
         memory,
     )
-    return padded(_looped(on, step, begin)[4][:, 0, 1:], rules)
-
-
-def _looped(on: Callable[..., Tensor], step: Callable[..., tuple[Any, ...]], begin: tuple[Any, ...]) -> Any:
-    """`step` as long as `on`, both called with the state."""
-    from torch._higher_order_ops import while_loop  # has no public name yet
-
-    return while_loop(on, step, begin)
+    return padded(looped(on, step, begin)[4][:, 0, 1:], rules)
 
 
 def _token(texts: Tensor, at: Tensor) -> Tensor:

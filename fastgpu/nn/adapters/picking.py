@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+from fastgpu.nn.loops import looped
 
 __all__ = ["best", "likeliest", "likeliest_of_each", "picked", "unsuppressed"]
 
@@ -13,7 +16,7 @@ __all__ = ["best", "likeliest", "likeliest_of_each", "picked", "unsuppressed"]
 def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor | None = None) -> Tensor:
     """Which boxes of a batch non-maximum suppression keeps; in each picture, and in each group, for itself.
 
-    All pictures go through one call: boxes are moved so far apart that only those of one picture and group overlap.
+    Pictures take their turn in a loop, which a graph of any batch holds: the cost grows with their number, not with its square.
 
     Args:
         boxes: `(b, n, 4)` left, top, right, bottom, at least 0.
@@ -31,19 +34,23 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     """
     from torchvision.ops import nms
 
-    count, most = scores.shape
-    if not most:
-        return scores > 0
-    span = boxes.max() + 1
-    right = torch.arange(count, device=boxes.device)[:, None].expand(-1, most) * span
-    down = torch.zeros_like(right) if groups is None else groups * span
-    moved = (boxes + torch.stack([right, down, right, down], -1)).flatten(0, 1)
-    # Two more, each in a place of its own: a traced suppression must keep two at least.
-    moved = torch.cat([moved, -span * boxes.new_tensor([[2.0, 2.0, 1.0, 1.0], [4.0, 4.0, 3.0, 3.0]])])
-    flat = torch.cat([scores.flatten(), scores.new_ones(2)])
-    at = torch.nonzero(flat > 0)[:, 0]
-    kept = at[nms(moved[at], flat[at].to(moved.dtype), overlap)]
-    return torch.zeros_like(flat).index_fill(0, kept, 1.0)[:-2].reshape(count, most) > 0
+    if groups is not None:  # so far apart that only boxes of one group overlap
+        boxes = boxes + (groups * (boxes.max() + 1))[..., None]
+    # Two points more, which overlap nothing: a traced suppression must keep two at least.
+    boxes, scores = pad(boxes, (0, 0, 0, 2)), pad(scores.to(boxes.dtype), (0, 2), value=1.0)
+    places = torch.arange(scores.shape[0], device=scores.device)[:, None]
+
+    def on(at: Tensor, kept: Tensor) -> Tensor:
+        return at < kept.shape[0]
+
+    def step(at: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        its_boxes, its_scores = (values.index_select(0, at.reshape(1))[0] for values in (boxes, scores))
+        some = torch.nonzero(its_scores > 0)[:, 0]
+        some = some[nms(its_boxes[some], its_scores[some], overlap)]
+        return at + 1, kept | ((places == at) & torch.zeros_like(kept[0]).index_fill(0, some, True))
+
+    begin = torch.zeros((), dtype=torch.int64, device=scores.device), torch.zeros_like(scores, dtype=torch.bool)
+    return looped(on, step, begin)[1][:, :-2]
 
 
 def best(candidates: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:

@@ -121,9 +121,9 @@ def _aligned(pool: Any, features: Mapping[str, Tensor], boxes: Tensor, size: Seq
     # As torchvision's LevelMapper; a box without area is as good as a small one, and its logarithm is finite.
     sides = (flat[:, 2:] - flat[:, :2]).prod(1).sqrt().clamp_min(1e-6)
     levels = (pool.canonical_level + (sides / pool.canonical_scale).log2() + 1e-6).floor().clamp(steps[0], steps[-1])
-    number = (levels - steps[0])[:, None, None, None]
-    parts = [roi_align(each.float(), regions, pool.output_size, 2.0**-step, pool.sampling_ratio) for each, step in zip(maps, steps)]
-    found = parts[0]
-    for i, part in enumerate(parts[1:], 1):  # each level looks at all boxes, so that shapes do not hang on where these are
-        found = torch.where(number == i, part, found)
+    found = maps[0].new_zeros((flat.shape[0], maps[0].shape[1], *pool.output_size), dtype=torch.float32)
+    for i, (each, step) in enumerate(zip(maps, steps)):
+        its = torch.nonzero(levels - steps[0] == i)[:, 0]  # maybe none
+        part = roi_align(each.float(), regions[its], pool.output_size, 2.0**-step, pool.sampling_ratio)
+        found = found.index_copy(0, its, part)
     return found.to(maps[0].dtype)
