@@ -10,11 +10,15 @@ import pytest
 import torch
 from spoken_tones import RATE, ljspeech, texts, wave
 
-from fastgpu import Learner, zoo
+from fastgpu import Learner, Predictor, zoo
+from fastgpu.answers.spectrograms import mel_filters, sound_of
 from fastgpu.data.columns import TensorColumns
 from fastgpu.data.sources import load
-from fastgpu.errors import ArgumentError, BadItemError, DataError
+from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError
+from fastgpu.export.base import FORMATS, format_of
+from fastgpu.export.verify import compare, outputs_of
 from fastgpu.inputs.characters import CharacterInput
+from fastgpu.nn.adapters import adapt
 from fastgpu.nn.speech import LogMel
 from fastgpu.tasks.synthesis import PAD, Synthesis
 
@@ -62,6 +66,43 @@ def test_a_sound_comes_back(learn, tmp_path):
 def test_a_text_sounds_alike_alone_and_beside_others(learn):
     alone = learn.predict("abc").sounds[0]
     np.testing.assert_allclose(learn.predict(["abcdeabcde", "abc"]).sounds[1], alone, atol=1e-4)
+
+
+def lively(net):
+    """Durations of some frames, and statistics that make something of what fills up."""
+    torch.manual_seed(0)
+    net.duration_predictor.linear.bias.data.fill_(1.6)
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm1d):
+            for values in (part.running_mean, part.bias.data):
+                values.normal_()
+            part.running_var.uniform_(0.5, 2)
+    return net
+
+
+@pytest.mark.parametrize("settings", [{}, {"encoder_normalize_before": False}, {"decoder_concat_after": True}, {"speaking_speed": 1.7}, {"mute": True}])
+def test_texts_of_a_batch_are_spoken_as_the_library_speaks_each(settings):
+    from transformers import FastSpeech2ConformerConfig, FastSpeech2ConformerModel
+
+    mute = settings.pop("mute", False)
+    small = {f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in (("layers", 2), ("linear_units", 48))}
+    config = FastSpeech2ConformerConfig(vocab_size=9, hidden_size=24, **small, **settings)
+    net = lively(FastSpeech2ConformerModel(config).eval())
+    if mute:  # no character has a frame: then each has one
+        net.duration_predictor.linear.bias.data.fill_(-50.0)
+    lengths = torch.tensor([7, 1, 12, 3])
+    mask = torch.arange(12) < lengths[:, None]
+    ids = torch.randint(1, 9, mask.shape) * mask
+    with torch.no_grad():
+        out = adapt(net, ("input_ids", "attention_mask"))({"input_ids": ids, "attention_mask": mask})
+        for i, n in enumerate(lengths.tolist()):
+            expected = net(ids[i : i + 1, :n], attention_mask=mask[i : i + 1, :n], return_dict=True).spectrogram[0]
+            found = out["spectrogram"][i]
+            assert out["frames"][i] == out["durations"][i].sum() == len(expected)
+            np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-4)
+            assert not found[len(expected) :].any()
+    assert out["durations"].shape == mask.shape
+    assert len(out["frames"].unique()) > 1
 
 
 def test_what_cannot_be_spoken_is_refused(learn):
@@ -149,12 +190,95 @@ def test_a_spectrogram_becomes_its_sound_again():
     mel = LogMel(RATE, 80, hop=128, window=512)
     original = torch.from_numpy(wave("abcde", 0.3))
     spectrogram = mel(original[None])[0]
-    again = mel.invert(spectrogram)
-    assert len(again) == len(spectrogram) * 128
+    sound = sound_of(spectrogram.numpy(), RATE, hop=128, window=512)
+    again = torch.from_numpy(sound)
+    assert (again.shape, again.dtype) == ((len(spectrogram) * 128,), torch.float32)
     loud = spectrogram > spectrogram.max() - 5
     assert (mel(again[None])[0] - spectrogram)[loud].abs().mean() < 0.8
     assert (mel(torch.zeros_like(again)[None])[0] - spectrogram)[loud].abs().mean() > 5
-    assert torch.equal(again, mel.invert(spectrogram))
+    assert np.array_equal(sound, sound_of(spectrogram.numpy(), RATE, hop=128, window=512))
+    nudged = spectrogram.numpy() + np.random.default_rng(0).normal(size=spectrogram.shape) * 1e-6
+    np.testing.assert_allclose(sound_of(nudged, RATE, hop=128, window=512), sound, atol=0.02 * np.abs(sound).max())
+
+
+@pytest.mark.parametrize(("rate", "mels", "size"), [(16000, 80, 1024), (8000, 80, 512), (22050, 80, 2048), (16000, 40, 512)])
+def test_filters_are_those_of_transformers(rate, mels, size):
+    from transformers.audio_utils import mel_filter_bank
+
+    expected = mel_filter_bank(size // 2 + 1, mels, 0.0, rate / 2, rate, norm="slaney", mel_scale="slaney")
+    np.testing.assert_allclose(mel_filters(rate, mels, size), expected, atol=1e-9)
+
+
+def test_a_text_whose_durations_differ_is_compared_by_these_alone():
+    task = Synthesis(sampling_rate=RATE, mean=(0.0,) * 80, std=(1.0,) * 80)
+    expected = {"durations": np.array([[2, 1], [3, 0]]), "frames": np.array([3, 3]), "spectrogram": np.ones((2, 3, 80), np.float32)}
+    longer = {
+        "durations": np.array([[2, 1], [4, 0]]),
+        "frames": np.array([3, 4]),
+        "spectrogram": np.pad(expected["spectrogram"], ((0, 0), (0, 1), (0, 0))) * np.float32([[[1.1]], [[9]]]),
+    }
+    for pair in ((longer, expected), (expected, longer)):
+        sides = task.aligned(*pair)
+        agreement = compare(*([side] for side in sides))
+        assert agreement.disagree == {"durations": 1 / 7}
+        assert agreement.largest == pytest.approx(0.1, rel=0.1)
+    apart = task.aligned({**expected, "durations": np.array([[1, 2], [2, 1]])}, expected)
+    assert compare(*([side] for side in apart)).disagree == {"durations": 0.5}
+    assert compare([expected], [expected]).largest == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
+def test_an_exported_network_speaks_texts_of_any_length(suffix, learn, tmp_path):
+    if suffix == ".xml":
+        pytest.importorskip("openvino")
+    format = FORMATS[format_of(tmp_path / f"voice{suffix}", None)[1]]
+    before = {name: value.clone() for name, value in learn.module.state_dict().items()}
+    lively(learn.module)
+    try:
+        made = learn.export(tmp_path / f"voice{suffix}")
+        assert made.certificate["largest_difference"] < 1e-4
+        assert made.certificate["disagree"] == {"durations": 0}
+        assert made.certificate["metrics"] == {}
+        items = learn.data.input.encode(["a", "abcdeabcde" * 5, "ed", "abc"])
+        parts = [items.gather(torch.tensor(some)) for some in ([0], [1], [0, 1, 2, 3], [2, 0])]
+        x = [{name: value.numpy() for name, value in part.items()} for part in parts]
+        for found, part in zip(outputs_of(format, made.path, x), parts):
+            expected = learn.data.task.in_graph(learn.task_module().model.eval(), part)
+            assert sorted(found) == ["durations", "frames", "spectrogram"]
+            for name, value in expected.items():
+                np.testing.assert_allclose(found[name], value.detach().numpy(), atol=1e-4)
+        if suffix == ".onnx":
+            predictor = Predictor.load(made, threads=1)
+            assert predictor.facts["batch_size"] == 4
+            assert predictor.predict("Abc").save(tmp_path / "abc.wav") == [tmp_path / "abc.wav"]
+            assert len(sf.read(tmp_path / "abc.wav")[0]) == len(learn.predict("Abc").sounds[0])
+            with pytest.raises(DataError, match="'7', which no training text had"):
+                predictor.predict("ab7")
+    finally:
+        learn.module.load_state_dict(before)
+
+
+@pytest.mark.slow
+def test_what_no_graph_speaks_is_refused_in_one_line(learn, metadata, tmp_path):
+    with pytest.raises(ExportError, match="For aoti each size must follow from those of the input. Some of FastSpeech2.* Take format='onnx' or 'pt2'"):
+        learn.export(tmp_path / "voice.aoti.pt2")
+    step_by_step = Learner("speecht5/tiny", metadata, out=tmp_path, **SETTINGS)
+    for name in ("voice.onnx", "voice.pt2"):
+        with pytest.raises(ExportError, match="SpeechT5 draws numbers at random for each frame. Take 'fastspeech2/tiny'"):
+            step_by_step.export(tmp_path / name)
+    assert not list(tmp_path.glob("voice*"))
+    assert step_by_step.export(tmp_path / "voice.safetensors").certificate["largest_difference"] == 0
+
+
+@pytest.mark.slow
+def test_a_quantized_network_is_exported(metadata, tmp_path):
+    learn = Learner("fastspeech2/tiny", metadata, out=tmp_path / "runs", report=False, **SETTINGS)
+    learn.fit(1)
+    learn.quantize(max_drop=100)
+    made = learn.export(tmp_path / "voice.onnx")
+    assert made.certificate["precision"] in ("int8", "float32")
+    assert len(Predictor.load(made, threads=1).predict(["abc", "de"]).sounds) == 2
 
 
 def test_sampling_rate_is_checked():

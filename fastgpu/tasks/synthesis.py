@@ -134,19 +134,23 @@ class Synthesis(SoundAnswers, Task):
         return dict(self.complete({"spectrogram": out["spectrogram"].float().cpu().numpy(), "frames": out["frames"].cpu().numpy()}, {}))
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        """`spectrogram` `(b, frames, 80)`, filled up with 0, and `frames` `(b,)` int64."""
+        """`spectrogram` `(b, frames, 80)`, filled up with 0, `frames` `(b,)` int64, how many each has, and `durations` `(b, characters)`
+        int64, how many each character has; `(b, 1)`, those of the text, where the network does not part them."""
         out = model(x)
-        return {"spectrogram": out["spectrogram"], "frames": out["frames"]}
+        return {"spectrogram": out["spectrogram"], "frames": out["frames"], "durations": out.get("durations", out["frames"][:, None])}
 
     def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
-        """Frames as `(b, most)` bool, and spectrograms as long; one with another number of frames is told by these alone."""
+        """Spectrograms of the texts whose durations are the same, and whether each frame that a character has in one of the two is there.
+
+        A duration is rounded: the least difference may add a frame, and everything after it is then elsewhere.
+        """
         sides = (found, expected)
-        most = max(each["spectrogram"].shape[1] for each in sides)
-        other = (found["frames"] != expected["frames"])[:, None, None]
-        padded = [np.pad(each["spectrogram"], ((0, 0), (0, most - each["spectrogram"].shape[1]), (0, 0))) for each in sides]
+        same = (found["durations"] == expected["durations"]).all(1)
+        most = expected["frames"][same].max(initial=0)
+        longest = np.arange(max(each["durations"].max() for each in sides))
+        there = [longest < each["durations"][..., None] for each in sides]
         return tuple(
-            {"spectrogram": np.where(other, padded[1], mine), "frames": np.arange(most) < each["frames"][:, None]}
-            for mine, each in zip(padded, sides)
+            {"spectrogram": each["spectrogram"][same, :most], "durations": frames[there[0] | there[1]]} for each, frames in zip(sides, there)
         )
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         spectrogram: `(b, most frames, mels)`, filled up with 0.
-        frames: `(b,)` int64, at least 1.
+        durations: `(b, characters)` int64, frames of each character, at least one for each text.
     """
     ids, mask = F.pad(ids, (0, 1)), F.pad(mask, (0, 1))  # one more place: the library's attention shifts along two or more
     with _without(net, ~mask):
@@ -32,18 +32,16 @@ def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         pitch, energy = (predictor(hidden, ~mask[..., None]) for predictor in (net.pitch_predictor, net.energy_predictor))
         durations = net.duration_predictor(hidden).masked_fill(~mask, 0)
         hidden = hidden + net.energy_embed(energy) + net.pitch_embed(pitch)
-    hidden, there = _stretched(hidden, (durations * net.config.speaking_speed).round().long(), mask)
+    durations = (durations * net.config.speaking_speed).round().long()
+    durations = torch.where(durations.sum(1, keepdim=True) > 0, durations, mask.long())  # as the library has it: no text is without any frame
+    hidden, there = _stretched(hidden, durations)
     with _without(net, ~there):
         spectrogram = net.speech_decoder_postnet(_blocks(net.decoder, hidden, there))[1]
-    return spectrogram.masked_fill(~there[..., None], 0)[:, :-1], there.sum(1)
+    return spectrogram.masked_fill(~there[..., None], 0)[:, :-1], durations[:, :-1]
 
 
-def _stretched(hidden: Tensor, durations: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Characters `(b, n, width)` -> the frames of each, one place more than the most, and which are there `(b, frames)`.
-
-    A text without any frame gets one for each character, as the library has it.
-    """
-    durations = torch.where(durations.sum(1, keepdim=True) > 0, durations, mask.long())
+def _stretched(hidden: Tensor, durations: Tensor) -> tuple[Tensor, Tensor]:
+    """Characters `(b, n, width)` -> their frames, one place more than the most, and which are there `(b, frames)`."""
     ends = durations.cumsum(1)
     most: Any = ends[:, -1].max().item()
     torch._check(most >= 1)

@@ -21,7 +21,8 @@ PAD = -100.0
 
 
 class Speaker(Adapter):
-    """With `y`: `spectrogram` `(b, frames, mels)` along the given one, and the loss. Without: a spectrogram and `frames` `(b,)`.
+    """With `y`: `spectrogram` `(b, frames, mels)` along the given one, and the loss. Without: a spectrogram, `frames` `(b,)`,
+    how many of it are spoken, and `durations` `(b, parts)`, how long each part of the text is.
 
     `y` has `spectrogram` `(b, frames, mels)`, filled up with -100, and `durations` `(b, characters)` in frames.
     """
@@ -29,15 +30,16 @@ class Speaker(Adapter):
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         if y is not None:
             return self.along(x, y)
-        spectrogram, frames = self.speak(x["input_ids"], x["attention_mask"])
-        return {"spectrogram": spectrogram, "frames": frames}
+        spectrogram, durations = self.speak(x["input_ids"], x["attention_mask"])
+        return {"spectrogram": spectrogram, "frames": durations.sum(1), "durations": durations}
 
     def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
         """The spectrogram of each step given those before it or their durations, and the loss."""
         raise NotImplementedError
 
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Texts `(b, characters)` -> spectrograms `(b, frames, mels)`, filled up with 0, and how many frames each has `(b,)`, at least 1."""
+        """Texts `(b, characters)` -> spectrograms `(b, frames, mels)`, filled up with 0, and durations `(b, parts)` int64 in frames: of each
+        character, or of the whole text as one part. They sum to at least 1."""
         raise NotImplementedError
 
 
@@ -98,8 +100,8 @@ class SpeechT5(Speaker):
                 "or another of its sizes, or keep the learner with learn.save."
             )
         spoken = [self._one(one[None, : there.sum()], there[None, : there.sum()].long()) for one, there in zip(ids, mask)]
-        frames = torch.tensor([len(each) for each in spoken], device=ids.device)
-        return nn.utils.rnn.pad_sequence(spoken, batch_first=True), frames
+        durations = torch.tensor([[len(each)] for each in spoken], device=ids.device)
+        return nn.utils.rnn.pad_sequence(spoken, batch_first=True), durations
 
     def _one(self, ids: Tensor, mask: Tensor) -> Tensor:
         net: Any = self.net
