@@ -68,7 +68,8 @@ def same(found, expected, tolerance=TOLERANCE):
         else:
             assert ours == column
     assert found[0].keys() == expected[0].keys()
-    assert list(found.to_frame().columns) == list(expected.to_frame().columns)
+    if "sounds" not in expected.columns:  # which no table holds
+        assert list(found.to_frame().columns) == list(expected.to_frame().columns)
 
 
 @pytest.fixture(scope="module")

@@ -96,8 +96,8 @@ class SpeechT5(Speaker):
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_exporting():
             raise ExportError(
-                "A network whose graph is exported speaks all frames at once. SpeechT5 draws numbers at random for each frame. Take 'fastspeech2/tiny' "
-                "or another of its sizes, or keep the learner with learn.save."
+                "A network whose graph is exported speaks all frames at once. SpeechT5 draws numbers at random for each frame. "
+                "Take 'fastspeech2/tiny' or another of its sizes, or keep the learner with learn.save."
             )
         spoken = [self._one(one[None, : there.sum()], there[None, : there.sum()].long()) for one, there in zip(ids, mask)]
         durations = torch.tensor([[len(each)] for each in spoken], device=ids.device)
