@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fastgpu.errors import ExportError
 
-__all__ = ["Rules", "padded", "write"]
+__all__ = ["Rules", "looped", "padded", "write"]
 
 NEVER = -1e9
 """Score of what is no candidate, that of transformers."""
@@ -145,7 +145,7 @@ def _greedily(following: Next, memory: Memory, items: Any, rules: Rules, device:
 
     begun = torch.where(places == 0, rules.start, rules.pad).expand(items, -1).clone()
     begin = (torch.zeros((), dtype=torch.int64, device=device), begun, torch.zeros(items, dtype=torch.bool, device=device), memory)
-    return padded(_looped(on, step, begin)[1][:, 1:], rules)
+    return padded(looped(on, step, begin)[1][:, 1:], rules)
 
 
 def _with_beams(following: Next, memory: Memory, items: Any, rules: Rules, device: torch.device) -> Tensor:
@@ -201,11 +201,15 @@ def _with_beams(following: Next, memory: Memory, items: Any, rules: Rules, devic
         torch.ones_like(first[:, :1], dtype=torch.bool),
         memory,
     )
-    return padded(_looped(on, step, begin)[4][:, 0, 1:], rules)
+    return padded(looped(on, step, begin)[4][:, 0, 1:], rules)
 
 
-def _looped(on: Callable[..., Tensor], step: Callable[..., tuple[Any, ...]], begin: tuple[Any, ...]) -> Any:
-    """`step` as long as `on`, both called with the state."""
+def looped(on: Callable[..., Tensor], step: Callable[..., tuple[Any, ...]], begin: tuple[Any, ...]) -> Any:
+    """`step` as long as `on`, both called with the state; while a graph is made, one loop in it."""
+    if not torch.compiler.is_exporting():
+        while on(*begin):
+            begin = step(*begin)
+        return begin
     from torch._higher_order_ops import while_loop  # has no public name yet
 
     return while_loop(on, step, begin)

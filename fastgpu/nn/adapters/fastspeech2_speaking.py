@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from fastgpu.nn.adapters.speaking import filled_up
 
 __all__ = ["spoken"]
 
@@ -27,7 +27,7 @@ def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         durations: `(b, characters)` int64, frames of each character, at least one for each text.
     """
     ids, mask = F.pad(ids, (0, 1)), F.pad(mask, (0, 1))  # one more place: the library's attention shifts along two or more
-    with _without(net, ~mask):
+    with filled_up(net, ~mask):
         hidden = _blocks(net.encoder, net.encoder.embed(ids), mask)
         pitch, energy = (predictor(hidden, ~mask[..., None]) for predictor in (net.pitch_predictor, net.energy_predictor))
         durations = net.duration_predictor(hidden).masked_fill(~mask, 0)
@@ -35,7 +35,7 @@ def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     durations = (durations * net.config.speaking_speed).round().long()
     durations = torch.where(durations.sum(1, keepdim=True) > 0, durations, mask.long())  # as the library has it: no text is without any frame
     hidden, there = _stretched(hidden, durations)
-    with _without(net, ~there):
+    with filled_up(net, ~there):
         spectrogram = net.speech_decoder_postnet(_blocks(net.decoder, hidden, there))[1]
     return spectrogram.masked_fill(~there[..., None], 0)[:, :-1], durations[:, :-1]
 
@@ -67,19 +67,3 @@ def _positions(length: Any, hidden: Tensor) -> Tensor:
     even = torch.arange(0, hidden.shape[2], 2, device=hidden.device).float()
     angles = distances[:, None] * torch.exp(even * -(math.log(10000.0) / hidden.shape[2]))
     return torch.stack((angles.sin(), angles.cos()), -1).flatten(1)[None].to(hidden.dtype)
-
-
-@contextmanager
-def _without(net: nn.Module, nothing: Tensor) -> Iterator[None]:
-    """For a while what only fills up `(b, length)` is 0 before each convolution that looks at its neighbours, as beyond the end."""
-
-    def emptied(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-        return (given[0].masked_fill(nothing[:, None], 0),)
-
-    wide = [part for part in net.modules() if isinstance(part, nn.Conv1d) and part.kernel_size[0] > 1]
-    hooks = [part.register_forward_pre_hook(emptied) for part in wide]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastgpu.errors import ExportError
+from fastgpu.nn.adapters import fastspeech2_speaking, speecht5_speaking
 from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
-from fastgpu.nn.adapters.fastspeech2_speaking import spoken
 
 __all__ = ["FastSpeech2", "Speaker", "SpeechT5"]
 
@@ -74,7 +73,7 @@ class FastSpeech2(Speaker):
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         net: Any = self.net
         with _training(net.duration_predictor, on=False):
-            return spoken(net, ids, mask)
+            return fastspeech2_speaking.spoken(net, ids, mask)
 
 
 @ADAPTERS.register("speecht5")
@@ -94,23 +93,10 @@ class SpeechT5(Speaker):
         return {"spectrogram": out.spectrogram[:, : y["spectrogram"].shape[1]], "loss": out.loss}
 
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_exporting():
-            raise ExportError(
-                "A network whose graph is exported speaks all frames at once. SpeechT5 draws numbers at random for each frame. "
-                "Take 'fastspeech2/tiny' or another of its sizes, or keep the learner with learn.save."
-            )
-        spoken = [self._one(one[None, : there.sum()], there[None, : there.sum()].long()) for one, there in zip(ids, mask)]
-        durations = torch.tensor([[len(each)] for each in spoken], device=ids.device)
-        return nn.utils.rnn.pad_sequence(spoken, batch_first=True), durations
+        spectrogram, frames = speecht5_speaking.spoken(self.net, ids, mask, self._voice(ids.shape[0]))
+        return spectrogram, frames[:, None]
 
-    def _one(self, ids: Tensor, mask: Tensor) -> Tensor:
-        net: Any = self.net
-        # Its prenet drops out when it speaks, too: the same draws each time, whatever ran before.
-        with torch.random.fork_rng([ids.device] if ids.is_cuda else []):
-            torch.manual_seed(0)
-            return net.generate_speech(ids, speaker_embeddings=self._voice(1), attention_mask=mask)
-
-    def _voice(self, n: int) -> Tensor:
+    def _voice(self, n: Any) -> Tensor:
         weight = next(self.net.parameters())
         return torch.ones(n, self.net.config.speaker_embedding_dim, dtype=weight.dtype, device=weight.device)  # pyright: ignore
 
