@@ -12,7 +12,7 @@ from torch import Tensor
 from fastgpu.nn.adapters.speaking import filled_up
 from fastgpu.nn.writing import Memory, looped
 
-__all__ = ["spoken"]
+__all__ = ["DRAWN", "drawn", "spoken"]
 
 FRAMES = 20
 """Most frames of a character, as the library has it."""
@@ -79,13 +79,18 @@ def spoken(net: Any, ids: Tensor, mask: Tensor, voice: Tensor) -> tuple[Tensor, 
         return end.postnet(spectrogram).masked_fill(~there[..., None], 0), frames
 
 
+def drawn(prenet: Any) -> Tensor:
+    """Which numbers of its layers a prenet keeps at a step: `(DRAWN, layers, width)` bool, by a generator of its own."""
+    shape = (DRAWN, len(prenet.layers), prenet.layers[0].out_features)
+    # As the library has it, a number is kept with the chance of being dropped, which is one half.
+    return torch.from_numpy(np.random.RandomState(0).random_sample(shape) < prenet.config.speech_decoder_prenet_dropout)
+
+
 def _decoder(decoder: Any, hidden: Tensor, mask: Tensor, voice: Tensor, places: Tensor) -> Any:
     """`(frame (b, mels), at (), memory) -> (hidden (b, width), memory)`: the decoder after the frame at place `at`."""
     prenet, layers = decoder.prenet, decoder.wrapped_decoder.layers
     share = prenet.config.speech_decoder_prenet_dropout
-    # As the library has it, a number is kept with the chance of being dropped, which is one half.
-    drawn = np.random.RandomState(0).random_sample((DRAWN, len(prenet.layers), prenet.layers[0].out_features)) < share
-    kept = torch.from_numpy(drawn).to(hidden.device)
+    kept = drawn(prenet).to(hidden.device)
     voice = F.normalize(voice)
     lowest = torch.finfo(hidden.dtype).min
     barred = torch.where(mask, 0.0, lowest).to(hidden.dtype)[:, None, None]
