@@ -137,7 +137,7 @@ class Synthesis(SoundAnswers, Task):
         """`spectrogram` `(b, frames, 80)`, filled up with 0, `frames` `(b,)` int64, how many each has, and `durations` `(b, characters)`
         int64, how many each character has; `(b, 1)`, those of the text, where the network does not part them."""
         out = model(x)
-        return {"spectrogram": out["spectrogram"], "frames": out["frames"], "durations": out.get("durations", out["frames"][:, None])}
+        return {"spectrogram": out["spectrogram"].float(), "frames": out["frames"], "durations": out.get("durations", out["frames"][:, None])}
 
     def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
         """Spectrograms of the texts whose durations are the same, and whether each frame that a character has in one of the two is there.

@@ -105,14 +105,14 @@ def _decoder(decoder: Any, hidden: Tensor, mask: Tensor, voice: Tensor, places: 
         frame = prenet.final_layer(frame) + positions.alpha * positions.pe[0].index_select(0, at.clamp_max(positions.pe.shape[1] - 1).reshape(1))
         out = prenet.speaker_embeds_layer(torch.cat((frame, voice), 1)).relu()[:, None]
         later, here = torch.where(places <= at, 0.0, lowest).to(out.dtype), (places == at)[:, None]
-        kept_now = []
+        written = []
         for layer, before, given in zip(layers, zip(memory[::2], memory[1::2]), heard):
             own = [torch.where(here, new, old) for new, old in zip(_keys_and_values(layer.self_attn, out), before)]
-            out = layer.self_attn_layer_norm(out + _attended(layer.self_attn, out, *own, later))
-            out = layer.encoder_attn_layer_norm(out + _attended(layer.encoder_attn, out, *given, barred[..., 0]))
+            out = layer.self_attn_layer_norm(out + _attended(layer.self_attn, out, own, later))
+            out = layer.encoder_attn_layer_norm(out + _attended(layer.encoder_attn, out, given, barred[..., 0]))
             out = layer.final_layer_norm(out + layer.feed_forward(out))
-            kept_now += own
-        return out[:, 0], tuple(kept_now)
+            written += own
+        return out[:, 0], tuple(written)
 
     return step
 
@@ -122,8 +122,9 @@ def _keys_and_values(attention: Any, hidden: Tensor) -> list[Tensor]:
     return [_heads(attention, project(hidden)) for project in (attention.k_proj, attention.v_proj)]
 
 
-def _attended(attention: Any, hidden: Tensor, keys: Tensor, values: Tensor, barred: Tensor) -> Tensor:
-    """What an attention of the library gives for `(b, 1, width)`."""
+def _attended(attention: Any, hidden: Tensor, given: list[Tensor], barred: Tensor) -> Tensor:
+    """What an attention of the library gives for `(b, 1, width)`, with keys and values, and what is added for each `(..., n)`."""
+    keys, values = given
     queries = _heads(attention, attention.q_proj(hidden) * attention.scaling)
     weights = (queries @ keys.transpose(2, 3) + barred).softmax(-1)
     return attention.out_proj((weights @ values).transpose(1, 2).flatten(2))
