@@ -21,6 +21,7 @@ from fastgpu.export.base import FORMATS, format_of
 from fastgpu.export.verify import compare, outputs_of
 from fastgpu.inputs.characters import CharacterInput
 from fastgpu.nn.adapters import adapt
+from fastgpu.nn.adapters.fastspeech2_speaking import spoken
 from fastgpu.nn.adapters.speecht5_speaking import drawn
 from fastgpu.nn.speech import LogMel
 from fastgpu.tasks.synthesis import PAD, Synthesis
@@ -88,8 +89,8 @@ def lively(net):
 
 
 def some_texts():
-    lengths = torch.tensor([7, 1, 12, 3])
-    mask = torch.arange(12) < lengths[:, None]
+    lengths = torch.tensor([7, 1, 12, 3, 9, 2])
+    mask = torch.arange(13) < lengths[:, None]  # wider than the longest text
     return {"input_ids": torch.randint(1, 9, mask.shape) * mask, "attention_mask": mask}, lengths.tolist()
 
 
@@ -118,8 +119,11 @@ def test_texts_of_a_batch_are_spoken_as_the_library_speaks_each(settings):
     x, lengths = some_texts()
     with torch.no_grad():
         out = adapt(net, tuple(x))(x)
-        alike(out, [net(ids[None, :n], return_dict=True).spectrogram[0] for ids, n in zip(x["input_ids"], lengths)])
+        each = [net(ids[None, :n], return_dict=True).spectrogram[0] for ids, n in zip(x["input_ids"], lengths)]
+        alike(out, each)
     assert out["durations"].shape == x["attention_mask"].shape
+    with torch.no_grad():  # as a graph does it: all at once
+        alike({"frames": out["frames"], "durations": out["durations"], "spectrogram": spoken(net, *x.values())[0]}, each)
 
 
 def test_speecht5_speaks_a_batch_as_the_library_speaks_each(monkeypatch):

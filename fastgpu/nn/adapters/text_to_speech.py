@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastgpu.nn.adapters import fastspeech2_speaking, speecht5_speaking
+from fastgpu.nn.adapters import speecht5_speaking
 from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
+from fastgpu.nn.adapters.fastspeech2_speaking import spoken, spoken_by_few
 
 __all__ = ["FastSpeech2", "Speaker", "SpeechT5"]
 
@@ -72,8 +73,9 @@ class FastSpeech2(Speaker):
 
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         net: Any = self.net
+        speak = spoken if torch.compiler.is_exporting() else spoken_by_few
         with _training(net.duration_predictor, on=False):
-            return fastspeech2_speaking.spoken(net, ids, mask)
+            return speak(net, ids, mask)
 
 
 @ADAPTERS.register("speecht5")
