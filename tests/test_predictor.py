@@ -33,9 +33,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "timm", "torchmetrics", "transformers", "matplotlib", "pandas", "wandb", "rich")
 TOLERANCE = 1e-4
 
-REFUSED = {"synthesis"}
-"""Fields whose predictions no graph gives: there is no file of them to open."""
-CASES = {field.name: field for field in all_fields() if field.name not in REFUSED}
+CASES = {field.name: field for field in all_fields()}
 QUICK = {"reconstruction", "sensors", "sentiment", "tables-tabm"}
 
 
@@ -59,6 +57,10 @@ def same(found, expected, tolerance=TOLERANCE):
                 if "masks" in b:
                     assert (a["masks"].shape, a["masks"].dtype) == (b["masks"].shape, b["masks"].dtype)
                     assert not a["masks"].size or np.mean(a["masks"] != b["masks"]) < 1e-3
+        elif name == "sounds":  # rounds of Griffin and Lim's method make much of the least difference
+            for a, b in zip(ours, column):
+                assert (a.shape, a.dtype) == (b.shape, b.dtype)
+                np.testing.assert_allclose(a, b, atol=0.02 * float(np.abs(b).max()))
         elif isinstance(column, np.ndarray) or (column and isinstance(column[0], np.ndarray)):
             for a, b in zip(ours, column):
                 assert a.dtype == b.dtype
@@ -66,7 +68,8 @@ def same(found, expected, tolerance=TOLERANCE):
         else:
             assert ours == column
     assert found[0].keys() == expected[0].keys()
-    assert list(found.to_frame().columns) == list(expected.to_frame().columns)
+    if "sounds" not in expected.columns:  # which no table holds
+        assert list(found.to_frame().columns) == list(expected.to_frame().columns)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +132,7 @@ def test_every_field_that_can_be_exported_gives_what_the_learner_gives(name, tmp
 def test_every_reader_and_every_answer_is_tested():
     tasks = {field.task for field in CASES.values()} | {"multilabel"}
     assert set(ANSWERS) == tasks
-    assert set(READERS) == {"image", "text", "table", "series", "audio", "interactions"}
+    assert set(READERS) == {"image", "text", "table", "series", "audio", "interactions", "characters"}
 
 
 def test_arrays_tensors_files_and_single_items(learn, predictor, pictures, digits):
@@ -266,8 +269,8 @@ def test_files_of_other_formats_are_told_from_damaged_ones(learn, format, tmp_pa
 def test_kinds_and_tasks_that_it_does_not_know_are_refused(exported, tmp_path):
     facts = Predictor.load(exported).facts
     for part, said in (
-        ({"input": {**facts["input"], "kind": "characters"}}, "The Predictor reads audio, image, .* is of characters. Use Learner.load"),
-        ({"task": {**facts["task"], "name": "synthesis"}}, "The Predictor answers anomaly, classification, .* is of synthesis. Use Learner.load"),
+        ({"input": {**facts["input"], "kind": "wave"}}, "The Predictor reads audio, characters, .* is of wave. Use Learner.load"),
+        ({"task": {**facts["task"], "name": "count"}}, "The Predictor answers anomaly, classification, .* is of count. Use Learner.load"),
     ):
         (tmp_path / "a.onnx").write_bytes(sealed(header({**facts, **part}).encode()))
         with pytest.raises(ArgumentError, match=said):

@@ -5,55 +5,44 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastgpu.answers.sounds import MELS, SoundAnswers, frame_sizes
 from fastgpu.data.columns import Columns, JoinedColumns, RaggedColumns
-from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, BadItemError, DataError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.nn.speech import LogMel
-from fastgpu.optional import require
 from fastgpu.reading.waves import read_all
 from fastgpu.tasks.base import TASKS, Task
 
 __all__ = ["Synthesis"]
 
-MELS = 80
-FRAMES_A_SECOND = 62.5
 PAD = -100.0
 _MEASURED_ON = 500
 
 
 @TASKS.register("synthesis")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Synthesis(Task):
+class Synthesis(SoundAnswers, Task):
     """A mel spectrogram for a text: 80 bands, 62.5 frames a second, each band standardised over the training recordings.
 
     The network owns the loss. Where it needs to know how long each character lasts, the frames of a recording are dealt out
     evenly. A spectrogram becomes sound by the method of Griffin and Lim, without a network.
 
     Args:
-        sampling_rate: samples a second of the sounds.
-        mean: `(80,)` mean of each band.
-        std: `(80,)` standard deviation of each band.
+        sampling_rate: as mean and std of `SoundAnswers`.
     """
 
-    name: ClassVar[str] = "synthesis"
     kinds: ClassVar[tuple[str, ...]] = ("characters",)
     metric_names: ClassVar[tuple[str, ...]] = ("mel_l1",)
     default_metrics: ClassVar[tuple[str, ...]] = ("mel_l1",)
     options: ClassVar[tuple[str, ...]] = ("sampling_rate",)
     output: ClassVar[str] = "mel band"
-    writes: ClassVar[bool] = True
     monitor: ClassVar[str] = "mel_l1"
-
-    sampling_rate: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     @classmethod
     def fit(
@@ -141,43 +130,31 @@ class Synthesis(Task):
         return MeanAbsoluteError()
 
     def decode(self, out: Mapping[str, Any]) -> dict[str, Any]:
-        """`"spectrogram"` `(b, frames, 80)` with `"frames"` `(b,)` -> `"sounds"`, a list of `b` waves `(samples,)`."""
-        frames = out["frames"].tolist()
-        return {"sounds": [self._sound(mel[:n]) for mel, n in zip(out["spectrogram"], frames)]}
-
-    def _sound(self, spectrogram: Tensor) -> Tensor:
-        mean, std = (torch.tensor(values, device=spectrogram.device) for values in (self.mean, self.std))
-        # A network at its beginning may give anything; sounds are no louder than their loudest neighbours.
-        mel = (spectrogram.float().clamp(-6, 6) * std + mean).clamp_max(4.0)
-        return _log_mel(self.sampling_rate).to(mel.device).invert(mel)
+        """`"spectrogram"` `(b, frames, 80)` with `"frames"` `(b,)` -> `"sounds"`, a list of `b` arrays `(samples,)`."""
+        return dict(self.complete({"spectrogram": out["spectrogram"].float().cpu().numpy(), "frames": out["frames"].cpu().numpy()}, {}))
 
     def in_graph(self, model: nn.Module, x: dict[str, Any]) -> dict[str, Tensor]:
-        raise ExportError(
-            "Sounds are made step by step, which an exported network cannot. Keep the learner with learn.save, and use Learner.load."
-        )
+        """`spectrogram` `(b, frames, 80)`, filled up with 0, `frames` `(b,)` int64, how many each has, and `durations` `(b, characters)`
+        int64, how many each character has; `(b, 1)`, those of the text, where the network does not part them."""
+        out = model(x)
+        return {"spectrogram": out["spectrogram"].float(), "frames": out["frames"], "durations": out.get("durations", out["frames"][:, None])}
 
-    def columns(self, predictions: Mapping[str, Any]) -> dict[str, Any]:
-        sounds = [sound.numpy() for sound in predictions["sounds"]]
-        return {"sounds": sounds, "sampling_rates": [self.sampling_rate] * len(sounds)}
+    def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
+        """Spectrograms of the texts whose durations are the same, and whether each frame that a character has in one of the two is there.
+
+        A duration is rounded: the least difference may add a frame, and everything after it is then elsewhere.
+        """
+        sides = (found, expected)
+        same = (found["durations"] == expected["durations"]).all(1)
+        most = expected["frames"][same].max(initial=0)
+        longest = np.arange(max(each["durations"].max() for each in sides))
+        there = [longest < each["durations"][..., None] for each in sides]
+        return tuple(
+            {"spectrogram": each["spectrogram"][same, :most], "durations": frames[there[0] | there[1]]} for each, frames in zip(sides, there)
+        )
 
     def truth(self, y: Mapping[str, Any]) -> dict[str, Any]:
         return self.columns(self.decode({**y, "frames": (y["spectrogram"][..., 0] != PAD).sum(1)}))
-
-    def title(self, columns: Mapping[str, Any], index: int) -> str:
-        return f"{len(columns['sounds'][index]) / self.sampling_rate:.2f} s"
-
-    def draw(self, axes: Any, columns: Mapping[str, Any], index: int) -> None:
-        """The wave over the time."""
-        sound = columns["sounds"][index]
-        axes.plot(np.arange(len(sound)) / self.sampling_rate, sound, linewidth=0.4)
-        axes.tick_params(labelsize=6)
-
-    def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """A sound file in the format that the suffix names, 16 bits: `.wav`, `.flac`, `.ogg`."""
-        soundfile = require("soundfile", need="Writing sounds")
-        if path.suffix[1:].upper() not in soundfile.available_formats():
-            raise ArgumentError(f"A sound is written as .wav, .flac or .ogg. {path.name!r} came. Give such a name.")
-        soundfile.write(str(path), columns["sounds"][index], self.sampling_rate)
 
     def describe(self) -> str:
         return f"synthesis of speech at {self.sampling_rate:,} samples a second, {MELS} mel bands"
@@ -185,12 +162,12 @@ class Synthesis(Task):
 
 @lru_cache(maxsize=4)
 def _log_mel(rate: int) -> LogMel:
-    return LogMel(rate, MELS, hop=round(rate / FRAMES_A_SECOND), window=round(rate * 0.064))
+    return LogMel(rate, MELS, **frame_sizes(rate))
 
 
 def _mel(wave: np.ndarray, rate: int) -> Tensor:
     """`(samples,)` int16 -> `(frames, 80)`."""
-    return _log_mel(rate).cpu()(torch.from_numpy(wave)[None].float() / 32768)[0]
+    return _log_mel(rate)(torch.from_numpy(wave)[None].float() / 32768)[0]
 
 
 def _dealt_out(frames: int, characters: int) -> Tensor:

@@ -10,16 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastgpu.nn.adapters import speecht5_speaking
 from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
+from fastgpu.nn.adapters.fastspeech2_speaking import spoken, spoken_by_few
 
-__all__ = ["FastSpeech2", "SpeechT5"]
+__all__ = ["FastSpeech2", "Speaker", "SpeechT5"]
 
 PAD = -100.0
 """What spectrograms of a batch are filled up with."""
 
 
-class _Speaker(Adapter):
-    """With `y`: `spectrogram` `(b, frames, mels)` along the given one, and the loss. Without: a spectrogram and `frames` `(b,)`.
+class Speaker(Adapter):
+    """With `y`: `spectrogram` `(b, frames, mels)` along the given one, and the loss. Without: a spectrogram, `frames` `(b,)`,
+    how many of it are spoken, and `durations` `(b, parts)`, how long each part of the text is.
 
     `y` has `spectrogram` `(b, frames, mels)`, filled up with -100, and `durations` `(b, characters)` in frames.
     """
@@ -27,23 +30,21 @@ class _Speaker(Adapter):
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         if y is not None:
             return self.along(x, y)
-        # One by one: frames that fill up a batch would change those beside them.
-        count = x["attention_mask"].sum(1).tolist()
-        spoken = [self.speak(ids[None, :n], mask[None, :n]) for ids, mask, n in zip(x["input_ids"], x["attention_mask"], count)]
-        frames = torch.tensor([len(each) for each in spoken], device=x["input_ids"].device)
-        return {"spectrogram": nn.utils.rnn.pad_sequence(spoken, batch_first=True), "frames": frames}
+        spectrogram, durations = self.speak(x["input_ids"], x["attention_mask"])
+        return {"spectrogram": spectrogram, "frames": durations.sum(1), "durations": durations}
 
     def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
         """The spectrogram of each step given those before it or their durations, and the loss."""
         raise NotImplementedError
 
-    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """One text `(1, characters)` -> its spectrogram `(frames, mels)`, at least one frame."""
+    def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts `(b, characters)` -> spectrograms `(b, frames, mels)`, filled up with 0, and durations `(b, parts)` int64 in frames: of each
+        character, or of the whole text as one part. They sum to at least 1."""
         raise NotImplementedError
 
 
 @ADAPTERS.register("fastspeech2")
-class FastSpeech2(_Speaker):
+class FastSpeech2(Speaker):
     """FastSpeech 2 with Conformer blocks: all frames at once, after predicted durations.
 
     The energy of a character is the mean of its frames; pitch is held at 0. The library computes a loss only in training
@@ -70,15 +71,16 @@ class FastSpeech2(_Speaker):
             )
         return {"spectrogram": out.spectrogram, "loss": out.loss}
 
-    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         net: Any = self.net
-        with _training(net, net.duration_predictor, on=False):
-            return net(ids, attention_mask=mask, return_dict=True).spectrogram[0]
+        speak = spoken if torch.compiler.is_exporting() else spoken_by_few
+        with _training(net.duration_predictor, on=False):
+            return speak(net, ids, mask)
 
 
 @ADAPTERS.register("speecht5")
-class SpeechT5(_Speaker):
-    """SpeechT5: frame after frame until the network ends; the speaker is one and the same."""
+class SpeechT5(Speaker):
+    """SpeechT5: frame after frame until the network ends, text after text; the speaker is one and the same."""
 
     @classmethod
     def suits(cls, net: nn.Module) -> bool:
@@ -92,14 +94,11 @@ class SpeechT5(_Speaker):
         out = net(x["input_ids"], attention_mask=mask, labels=labels, speaker_embeddings=self._voice(len(mask)), return_dict=True)
         return {"spectrogram": out.spectrogram[:, : y["spectrogram"].shape[1]], "loss": out.loss}
 
-    def speak(self, ids: Tensor, mask: Tensor) -> Tensor:
-        net: Any = self.net
-        # Its prenet drops out when it speaks, too: the same draws each time, whatever ran before.
-        with torch.random.fork_rng([ids.device] if ids.is_cuda else []):
-            torch.manual_seed(0)
-            return net.generate_speech(ids, speaker_embeddings=self._voice(1), attention_mask=mask.long())
+    def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        spectrogram, frames = speecht5_speaking.spoken(self.net, ids, mask, self._voice(ids.shape[0]))
+        return spectrogram, frames[:, None]
 
-    def _voice(self, n: int) -> Tensor:
+    def _voice(self, n: Any) -> Tensor:
         weight = next(self.net.parameters())
         return torch.ones(n, self.net.config.speaker_embedding_dim, dtype=weight.dtype, device=weight.device)  # pyright: ignore
 
