@@ -50,8 +50,8 @@ class TuneResult:
     Attributes:
         key: key of the history by which trials are compared.
         trials: one dict a trial: `trial` (its number from 1), the settings, `key`'s best value, `epochs`, `seconds`, `state`:
-            `"complete"`, `"pruned"` (cut short, since it was worse than the median) or `"failed"` (the loss was not finite, or
-            the memory too small), and `reason`: the error of one that failed, else "".
+            `"complete"`, `"pruned"` (cut short, since it was worse than the median), `"interrupted"` (by Ctrl-C, after an epoch at
+            least) or `"failed"` (the loss was not finite, or the memory too small), and `reason`: the error of one that failed, else "".
         best: settings of the best trial; empty where none gave a value.
         value: its value, NaN where there is none.
         study: Optuna's own study, for its plots.
@@ -235,7 +235,7 @@ class _Trial(Callback):
 
     @property
     def state(self) -> str:
-        return "failed" if math.isnan(self.value) else "pruned" if self.pruned else "complete"
+        return "failed" if math.isnan(self.value) else "interrupted" if self.interrupted else "pruned" if self.pruned else "complete"
 
     @property
     def reason(self) -> str:
@@ -270,7 +270,8 @@ def _fails_trial(error: BaseException | None) -> bool:
 
 
 def _state(optuna: Any, state: str) -> Any:
-    return {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}.get(state, optuna.trial.TrialState.FAIL)
+    cut = optuna.trial.TrialState.PRUNED  # Optuna then learns from the epochs that there are
+    return {"complete": optuna.trial.TrialState.COMPLETE, "pruned": cut, "interrupted": cut}.get(state, optuna.trial.TrialState.FAIL)
 
 
 def _propose(optuna: Any, study: Any, searched: Mapping[str, Choices | Range], tried: set[tuple[Any, ...]], seed: int) -> tuple[Any, dict[str, Any]]:

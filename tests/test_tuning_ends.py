@@ -85,6 +85,18 @@ def test_a_trial_that_ctrl_c_stops_before_its_first_row_has_not_failed(make, out
     assert only_weights_of(learn, out)
 
 
+def test_a_trial_that_ctrl_c_stops_later_is_interrupted(make):
+    class AfterTwo(In):
+        def on_train_epoch_start(self, trainer, module):
+            if module.epoch == 2:
+                super().on_train_epoch_start(trainer, module)
+
+    result = make(callbacks=AfterTwo(lambda: signal.raise_signal(signal.SIGINT))).tune(SPACE, trials=5, epochs=3)
+    assert [trial["state"] for trial in result.trials] == ["complete"] * 2 + ["interrupted"]
+    assert [trial.state.name for trial in result.study.trials] == ["COMPLETE"] * 2 + ["PRUNED"]
+    assert result.trials[-1]["epochs"] == 2
+
+
 def test_ctrl_c_before_any_value_changes_nothing(make, capsys):
     def stop():
         raise KeyboardInterrupt
