@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import fastgpu
 from fastgpu import zoo
@@ -20,6 +20,7 @@ from fastgpu.export.base import Source
 from fastgpu.export.graph import Graph, columns_of
 from fastgpu.export.verify import Agreement, compare
 from fastgpu.nn.adapters.detector import Detector
+from fastgpu.nn.adapters.speaking import FEW
 from fastgpu.nn.adapters.text_to_speech import Speaker
 from fastgpu.train.reproducible import own_randomness
 
@@ -31,9 +32,8 @@ __all__ = ["SAMPLES", "agreement_of", "by_learner", "make_source", "metrics_of",
 SAMPLES = 64
 """Items of the val split on which a file is compared with the learner."""
 
-FEW = 4
-"""Pictures that a Predictor looks for objects in at once: two steps hold 1,000 regions of each, up to 100 MB, and on CPUs more are no faster.
-Texts that it speaks at once: each frame looks at each other of its text, and there are many."""
+PICTURES = 4
+"""Pictures that a Predictor looks for objects in at once: two steps hold 1,000 regions of each, up to 100 MB, and on CPUs more are no faster."""
 
 SIZES = (1, 2, 29, 32)
 """Items of the batches that they come in: a file must take batches of any size."""
@@ -122,8 +122,14 @@ def _manifest(learner: Learner, graph: Graph, tolerance: float) -> dict[str, Any
         "licence": zoo.find(learner.architecture)[1].licence if learner.from_zoo else None,
         "metrics": {key: value for key, value in (rows[-1] if rows else {}).items() if key.startswith("val_")},
         "tolerance": tolerance,
-        **({"batch_size": FEW} if isinstance(learner.task_module().model, (Detector, Speaker)) else {}),
+        **_at_once(learner.task_module().model),
     }
+
+
+def _at_once(model: nn.Module) -> dict[str, int]:
+    """How many items a Predictor computes at once, where that is not its usual number."""
+    number = PICTURES if isinstance(model, Detector) else FEW if isinstance(model, Speaker) else None
+    return {} if number is None else {"batch_size": number}
 
 
 def by_learner(learner: Learner, graph: Graph, batches: Sequence[Batch]) -> list[dict[str, Tensor]]:

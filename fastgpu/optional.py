@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from types import ModuleType
 
 from fastgpu.errors import MissingPackageError
@@ -40,6 +41,10 @@ EXTRAS: dict[str, str] = {
 """Optional package -> the extra of FastGPU that installs it."""
 
 
+def _is_not_of_torchao(record: logging.LogRecord) -> bool:
+    return "natively supported by torch.compile" not in record.getMessage()
+
+
 def available(package: str) -> bool:
     """Whether `package` is installed; does not import it."""
     return importlib.util.find_spec(package) is not None
@@ -62,6 +67,8 @@ def require(package: str, *, need: str, extra: str | None = None) -> ModuleType:
     """
     if package.partition(".")[0] == "transformers":
         _refuse_broken_torchaudio(need)
+    if package.partition(".")[0] in ("torchao", "transformers"):  # the second imports the first, which makes torch warn of its types
+        logging.getLogger("torch.utils._pytree").addFilter(_is_not_of_torchao)
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

@@ -147,14 +147,15 @@ class Predictor:
         return self.answers.complete(dict(zip(self._outputs, found)), x)
 
     def _draw(self, items: Any, columns: Mapping[str, Any]) -> Any:
-        """`draw(axes, i)` of pictures as they came; None for other items."""
+        """`draw(axes, i)` of pictures as they came, or of what is a drawing by itself, a sound; None for others."""
         pictures = self.reader.pictures(items)
-        if pictures is None:
+        if pictures is None and not self.answers.writes:
             return None
 
         def draw(axes: Any, i: int) -> None:
-            axes.imshow(pictures(i))
-            axes.axis("off")
+            if pictures is not None:
+                axes.imshow(pictures(i))
+                axes.axis("off")
             self.answers.draw(axes, columns, i)
 
         return draw

@@ -16,7 +16,7 @@ from torch import Tensor
 from fastgpu.compress.measure import Latency, alternate
 from fastgpu.compress.quantize import input_ranges, quantized_layers
 from fastgpu.export.base import FORMATS, Source
-from fastgpu.export.cuda import with_enough_rows
+from fastgpu.export.cuda import compiled, with_enough_rows
 from fastgpu.export.graph import columns_of
 from fastgpu.export.int8 import quantized
 from fastgpu.export.int8_weights import with_whole_weights
@@ -131,7 +131,7 @@ def _compiled(source: Source) -> _Compiled:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.cuda.pt2"
         FORMATS["cuda"].write(source, file)
-        return _Compiled(torch.compile(opened(file)[0], dynamic=True), file.stat().st_size / 1024)
+        return _Compiled(compiled(opened(file)[0]), file.stat().st_size / 1024)
 
 
 def _named(learner: Learner, batches: Sequence[Mapping[str, Any]], source: Source, floats: Any) -> Source:

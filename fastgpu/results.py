@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from fastgpu.errors import ArgumentError, MissingColumnError
+from fastgpu.errors import ArgumentError, MissingColumnError, RunFolderError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -185,9 +185,19 @@ class Results:
             The files written.
 
         Raises:
-            ArgumentError: these predictions have no such form.
+            ArgumentError: these predictions have no such form, or the path names no file.
+            RunFolderError: nothing can be written there.
         """
         path = Path(path).expanduser()
+        if not path.name:
+            raise ArgumentError(f"path is where the predictions are to be. {str(path)!r} came. Give a file, for example 'results.csv'.")
+        try:
+            return self._saved(path)
+        except OSError as error:
+            why = "what should be its folder is a file" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror or error
+            raise RunFolderError(f"Predictions must be written to {path}. They could not be: {why}. Choose another place.") from None
+
+    def _saved(self, path: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
             self.to_frame().to_csv(path, index=False)

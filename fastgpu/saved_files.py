@@ -25,11 +25,11 @@ def saved_file(path: str | os.PathLike[str], kind: str = "best") -> Path:
     path = Path(path)
     for folder in (path / "checkpoints", path):
         for name in (kind, "last"):
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):  # which does not fail at a name that is too long
                 return folder / name
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CheckpointError(f"A run folder holds checkpoints/best or checkpoints/last. {path} holds neither. Check the path.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"A saved learner is a file or a run folder. There is none at {path}. Check the path; runs are in runs/ by default.")
     if path.suffix in EXPORTS:
         how = "Open it with Predictor.load or fastgpu predict" if path.suffix == ".onnx" else "Load it in its own runtime"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fastgpu.config import known_keywords, several
+from fastgpu.errors import ArgumentError
 from fastgpu.report.repeating import recorded
 
 if TYPE_CHECKING:
@@ -111,10 +112,19 @@ class ShrinkVerbs:
             temperature: what logits are divided by, above 0.
             alpha: share of the teacher in the loss, 0 to 1.
             callbacks: further callbacks, for this fit.
+
+        Raises:
+            ArgumentError: the task has no logits that a teacher could be asked for, or the teacher is for other items or classes.
         """
         from fastgpu.callbacks.distillation import Distillation
+        from fastgpu.train.preflight import check_teacher
 
         net = teacher.module if isinstance(teacher, ShrinkVerbs) else teacher
+        if not isinstance(net, nn.Module):
+            came = type(teacher).__name__
+            raise ArgumentError(f"A teacher is a learner or a torch module. {came} came. Give for example Learner.load('runs/large').")
+        if "train" in self.data.splits:
+            check_teacher(self.task_module(), net, self.data.split("train").head(2))
         distillation = Distillation(net, temperature=temperature, alpha=alpha)
         return self.fit(epochs, lr=lr, callbacks=[*several(callbacks), distillation])
 

@@ -99,6 +99,7 @@ MISTAKES = {
     "devices": (lambda L, w: L(devices=0), "a number above 0"),
     "strategy": (lambda L, w: L(strategy="dpp").fit(), "invalid strategy name: `strategy='dpp'`"),
     "out is a file": (lambda L, w: L(out=w / "a_file").fit(), "folder must be made in .*a_file"),
+    "a checkpoint of a long name": (lambda L, w: Learner.load("n" * 300), "There is none at"),
     "no such checkpoint": (lambda L, w: Learner.load(w / "nothing"), "There is none at"),
     "weights of another program": (lambda L, w: Learner.load(plain_safetensors(w)), "holds weights alone"),
     "another architecture": (lambda L, w: Learner.load(L().save(w / "s"), architecture="resnet18"), "saved from 'mlp'. 'resnet18' was asked"),
@@ -109,6 +110,10 @@ MISTAKES = {
     "save where nobody can": (lambda L, w: L().save("/proc/s"), r"to /proc/s. It could not be: [A-Z][a-z ]+\."),
     "save under a long name": (lambda L, w: L().save(w / ("s" * 300)), "It could not be: File name too long"),
     "export into a folder": (lambda L, w: L().export(f"{w}/"), "path is where the file is to be"),
+    "a teacher for other items": (lambda L, w: L().distill(torch.nn.Linear(3, 4), 1), "takes the items that the student takes. Linear does not"),
+    "a teacher for other classes": (lambda L, w: L().distill(seven(), 1), r"answers in the shape .* \(2, 10\) and \(2, 7\) came"),
+    "predictions below a file": (lambda L, w: L().predict(np.zeros((2, 8, 8))).save(w / "a_file" / "s.csv"), "what should be its folder is a file"),
+    "predictions without a name": (lambda L, w: L().predict(np.zeros((2, 8, 8))).save(""), "path is where the predictions are to be"),
     "a teacher by its path": (lambda L, w: L().distill("runs/large", 1), "A teacher is a learner or a torch module. str came"),
     "paths in an array": (lambda L, w: L().predict(np.array(["no.png", "none.png"])), "2 of 2 cannot be read: no.png .no such file"),
     "picture to predict": (lambda L, w: L().predict("nothing.png"), "nothing.png .no such file"),
@@ -123,6 +128,10 @@ MISTAKES = {
     "freezing one layer": (lambda L, w: L(torch.nn.Linear(2, 2), (X[:, 0, 0, :2], Y % 2)).freeze(), "all of it is the head"),
     "lr_find without fit": (lambda L, w: L().lr_find(steps=3), "at least 10 steps"),
 }
+
+
+def seven():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7))
 
 
 def plain_safetensors(folder):

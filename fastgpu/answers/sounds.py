@@ -86,4 +86,5 @@ class SoundAnswers(Answers):
         soundfile = require("soundfile", need="Writing sounds")
         if path.suffix[1:].upper() not in soundfile.available_formats():
             raise ArgumentError(f"A sound is written as .wav, .flac or .ogg. {path.name!r} came. Give such a name.")
+        path.open("wb").close()  # what the system says is clearer than what the library makes of it
         soundfile.write(str(path), columns["sounds"][index], self.sampling_rate)

@@ -32,7 +32,7 @@ def _answers(teacher: nn.Module, ask: Callable[[], Any]) -> Any:
     try:
         with torch.no_grad():
             return ask()
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # of the device, not of the teacher
         raise
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         why = str(error).partition("\n")[0]
@@ -65,7 +65,7 @@ class Distillation(Callback):
 
     def __init__(self, teacher: nn.Module | None = None, *, temperature: float = 2.0, alpha: float = 0.7) -> None:
         if teacher is not None and not isinstance(teacher, nn.Module):
-            raise ArgumentError(f"A teacher is a learner or a torch module. {type(teacher).__name__} came. Give for example Learner.load('runs/large').")
+            raise ArgumentError(f"A teacher is a torch module, such as learn.module. {type(teacher).__name__} came. Give the network.")
         if not all(isinstance(v, (int, float)) for v in (alpha, temperature)) or not 0 <= alpha <= 1 or not temperature > 0:
             raise ArgumentError(f"alpha lies in 0 to 1 and temperature above 0. {alpha!r} and {temperature!r} came.")
         self.teacher, self.temperature, self.alpha = teacher, temperature, alpha

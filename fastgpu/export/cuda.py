@@ -135,15 +135,22 @@ def _as(dtype: str, values: Any) -> Any:
     return tree_map(lambda v: v.to(to) if isinstance(v, torch.Tensor) and v.is_floating_point() else v, values)
 
 
+def compiled(graph: Any) -> Any:
+    """A graph, compiled for the device that it lies on when it is first called."""
+    import torch
+
+    # A loop is compiled whole or not at all, and that over pictures picks as many boxes as there happen to be.
+    whole = torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
+    return whole(torch.compile(graph, dynamic=True))
+
+
 def load(path: Path, threads: int) -> Run:
     """A file in torch, compiled for the device that it lies on at its first calls; arrays go there and come back."""
     import torch
 
     torch.set_num_threads(threads)
     graph, manifest = opened(path)
-    # A loop is compiled whole or not at all, and that over pictures picks as many boxes as there happen to be.
-    whole = torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
-    called, device = whole(torch.compile(graph, dynamic=True)), next(iter(graph.state_dict().values())).device
+    called, device = compiled(graph), next(iter(graph.state_dict().values())).device
 
     def run(x: Any) -> dict[str, Any]:
         with torch.no_grad():

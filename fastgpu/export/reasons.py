@@ -31,7 +31,8 @@ def why_not(error: BaseException, network: str, format: str) -> str:
         other = "another format" if format == "pt2" else "format='pt2'"
         return f"{format} must have each operation of the network. It lacks {missing.group(1)} of {network}. Replace that operation, or take {other}."
     if any(type(each).__name__ == "InductorError" for each in chain) and "data-dependent" in text:
-        return f"For {format} each size must follow from those of the input. Some of {network} follow from values. Take format='onnx' or 'pt2'."
+        rule = f"For {format} each length must have a bound."
+        return f"{rule} The compiler finds none for some of {network}, which follow from values. Take format='onnx' or 'pt2'."
     where = _place(chain)
     if "data-dependent" in text or "Dynamic control flow" in text or "Data-dependent" in text:
         return (

@@ -25,7 +25,8 @@ class CharacterInput(CharacterReader, Input):
     training did not have, characters count from 2.
 
     Args:
-        characters: as longest of `CharacterReader`; four times as many as the longest text of training has, at least 200.
+        characters: see `CharacterReader`.
+        longest: likewise; four times as many as the longest text of training has, at least 200.
 
     Example:
         >>> CharacterInput.fit(["Aha!"]).encode(["ha"]).gather(torch.tensor([0]))["input_ids"].tolist()

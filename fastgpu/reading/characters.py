@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -55,15 +55,15 @@ class CharacterReader(Reader):
 
     def as_items(self, given: Any) -> Any:
         """A string, or a list, array or Series of strings -> `(n,)` strings whose characters were all trained on."""
-        texts = [given] if isinstance(given, str) else list(given)
-        wrong = next((text for text in texts if not isinstance(text, str)), None)
-        if wrong is not None:
-            raise DataError(f"Texts to speak are strings. {type(wrong).__name__} came. Give a string or a list of strings.")
+        texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        wrong = [type(text).__name__ for text in texts if not isinstance(text, str)]
+        if wrong:
+            raise DataError(f"Texts to speak are strings. {wrong[0]} came. Give a string or a list of strings.")
         for text in texts:
             if len(plain(text)) > self.longest:
                 raise DataError(
-                    f"A text to speak has at most {self.longest} characters here, four times the longest of training. One of {len(plain(text)):,} "
-                    "came. Part it at its sentences."
+                    f"A text to speak has at most {self.longest} characters here: four times the longest of training, at least {LONGEST}. "
+                    f"One of {len(plain(text)):,} came. Part it at its sentences."
                 )
             strange = sorted(set(plain(text)) - set(self.characters))
             if strange:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fastgpu.answers.sounds import MELS, SoundAnswers, frame_sizes
 from fastgpu.data.columns import Columns, JoinedColumns, RaggedColumns
-from fastgpu.errors import ArgumentError, BadItemError, DataError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, BadItemError, DataError, ExportError, ModelError, UnknownNameError
 from fastgpu.inputs.base import Input
 from fastgpu.nn.speech import LogMel
 from fastgpu.reading.waves import read_all
@@ -34,7 +34,9 @@ class Synthesis(SoundAnswers, Task):
     evenly. A spectrogram becomes sound by the method of Griffin and Lim, without a network.
 
     Args:
-        sampling_rate: as mean and std of `SoundAnswers`.
+        sampling_rate: see `SoundAnswers`, as for the other two.
+        mean: likewise.
+        std: likewise.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("characters",)
@@ -142,10 +144,18 @@ class Synthesis(SoundAnswers, Task):
     def aligned(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], ...]:
         """Spectrograms of the texts whose durations are the same, and whether each frame that a character has in one of the two is there.
 
+        Raises:
+            ExportError: none of three texts or more can be compared.
+
         A duration is rounded: the least difference may add a frame, and everything after it is then elsewhere.
         """
         sides = (found, expected)
         same = (found["durations"] == expected["durations"]).all(1)
+        if len(same) > 2 and not same.any():  # nothing would be proved
+            raise ExportError(
+                f"An exported voice must take its time as the learner does. None of {len(same)} texts has the same durations in both. "
+                "Export the network as it was before it was quantized, or leave the proof out with verify=False."
+            )
         most = expected["frames"][same].max(initial=0)
         longest = np.arange(max(each["durations"].max() for each in sides))
         there = [longest < each["durations"][..., None] for each in sides]

@@ -6,13 +6,14 @@ import copy
 from typing import Any
 
 import torch
+from torch import nn
 
 from fastgpu.data.loaders import Batch, like
-from fastgpu.errors import DataError, FastGPUError, ModelError
+from fastgpu.errors import ArgumentError, DataError, FastGPUError, ModelError
 from fastgpu.train.module import TaskModule
 from fastgpu.train.reproducible import own_randomness
 
-__all__ = ["check_batch", "check_precision"]
+__all__ = ["check_batch", "check_precision", "check_teacher"]
 
 
 def check_batch(module: TaskModule, batch: Batch) -> None:
@@ -66,6 +67,32 @@ def check_precision(module: TaskModule, batch: Batch, precision: str) -> None:
             f"The network must work in the precision that is asked for. It does not in {precision}: {reason}. "
             'Use precision="bf16-mixed" or 32.'
         ) from error
+
+
+def check_teacher(module: TaskModule, teacher: nn.Module, batch: Batch) -> None:
+    """Run such a batch through copies of a network and of its teacher, asked in the same way.
+
+    Raises:
+        ArgumentError: the network gives no logits, or the teacher does not take the items or answers in another shape.
+    """
+    trial: Any = copy.deepcopy(module).eval()
+    other = copy.deepcopy(teacher).eval()
+    out = _step(trial, batch)[0]
+    if not isinstance(out.get("logits"), torch.Tensor):
+        raise ArgumentError(f"A teacher is asked for its logits. Networks for {module.task.name} give none. Train without one, with fit.")
+    weight = next(trial.model.parameters())
+    x, y = like(trial.preparation(like(batch["x"], weight)), weight), like(batch["y"], weight)
+    trial.model.net = other.to(weight.device)
+    try:
+        with torch.no_grad(), own_randomness():
+            answers = (trial.model(x, y) if "loss" in out else trial.model(x))["logits"]
+    except Exception as error:  # whatever a network raises on items that it was not made for
+        raise ArgumentError(
+            f"A teacher takes the items that the student takes. {type(teacher).__name__} does not. Give one that was trained on such."
+        ) from error
+    if answers.shape != out["logits"].shape:
+        came = f"{tuple(out['logits'].shape)} and {tuple(answers.shape)}"
+        raise ArgumentError(f"A teacher answers in the shape in which the student does. {came} came. Give a teacher of the same classes.")
 
 
 def _step(module: TaskModule, batch: Batch) -> tuple[dict[str, Any], torch.Tensor]:

@@ -8,14 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from fastgpu.nn.adapters.speaking import filled_up
 
-__all__ = ["spoken", "spoken_by_few"]
-
-FEW = 4
-"""Texts spoken at a time; on a processor more of them are slower."""
+__all__ = ["spoken"]
 
 
 def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,19 +38,6 @@ def spoken(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     with filled_up(net, ~there):
         spectrogram = net.speech_decoder_postnet(_blocks(net.decoder, hidden, there))[1]
     return spectrogram.masked_fill(~there[..., None], 0)[:, :-1], durations[:, :-1]
-
-
-def spoken_by_few(net: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """What `spoken` gives, by a few texts of like length at a time: attention takes memory by the square of the most frames in a batch."""
-    order = mask.sum(1).argsort()
-    spectrograms, durations = [], []
-    for some in order.split(FEW):
-        longest = int(mask[some].sum(1).max())
-        mels, each = spoken(net, ids[some, :longest], mask[some, :longest])
-        spectrograms += mels
-        durations += F.pad(each, (0, ids.shape[1] - longest))
-    back = order.argsort().tolist()
-    return pad_sequence([spectrograms[i] for i in back], batch_first=True), torch.stack([durations[i] for i in back])
 
 
 def _stretched(hidden: Tensor, durations: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,17 +34,21 @@ def unsuppressed(boxes: Tensor, scores: Tensor, overlap: float, groups: Tensor |
     """
     from torchvision.ops import nms
 
-    if groups is not None:  # so far apart that only boxes of one group overlap
-        boxes = boxes + (groups * (boxes.max() + 1))[..., None]
     # Two points more, which overlap nothing: a traced suppression must keep two at least.
     boxes, scores = pad(boxes, (0, 0, 0, 2)), pad(scores.to(boxes.dtype), (0, 2), value=1.0)
+    groups = None if groups is None else pad(groups, (0, 2))
     places = torch.arange(scores.shape[0], device=scores.device)[:, None]
+
+    def of(values: Tensor, at: Tensor) -> Tensor:
+        return values.index_select(0, at.reshape(1))[0]
 
     def on(at: Tensor, kept: Tensor) -> Tensor:
         return at < kept.shape[0]
 
     def step(at: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-        its_boxes, its_scores = (values.index_select(0, at.reshape(1))[0] for values in (boxes, scores))
+        its_boxes, its_scores = of(boxes, at), of(scores, at)
+        if groups is not None:  # so far apart that only boxes of one group overlap
+            its_boxes = its_boxes + (of(groups, at) * (its_boxes.max() + 1))[:, None]
         some = torch.nonzero(its_scores > 0)[:, 0]
         some = some[nms(its_boxes[some], its_scores[some], overlap)]
         return at + 1, kept | ((places == at) & torch.zeros_like(kept[0]).index_fill(0, some, True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ FRAMES = 20
 
 ENOUGH = 0.5
 """Chance of the end at which a text ends, likewise."""
+
+ROOM = 64
+"""Steps for which there is room at first, where no graph is made."""
 
 DRAWN = 512
 """Steps after which the numbers that are drawn at random come again."""
@@ -44,32 +48,33 @@ def spoken(net: Any, ids: Tensor, mask: Tensor, voice: Tensor) -> tuple[Tensor, 
     hidden = model.encoder(input_values=ids, attention_mask=mask.long(), return_dict=True).last_hidden_state
     limits = mask.sum(1) * FRAMES // config.reduction_factor
     most = ids.shape[1] * FRAMES // config.reduction_factor
-    places, rows = torch.arange(most, device=ids.device), hidden.shape[0]
-    step = _decoder(model.decoder, hidden, mask, voice, places)
+    rows, step = hidden.shape[0], _decoder(model.decoder, hidden, mask, voice)
 
     def on(at: Tensor, frame: Tensor, spectrogram: Tensor, steps: Tensor, memory: Memory) -> Tensor:
-        return (steps == 0).any()
+        return (steps == 0).any() & (at < spectrogram.shape[1])
 
     def further(at: Tensor, frame: Tensor, spectrogram: Tensor, steps: Tensor, memory: Memory) -> tuple[Any, ...]:
-        out, memory = step(frame, at, memory)
+        places = torch.arange(spectrogram.shape[1], device=ids.device)
+        out, memory = step(frame, at, places, memory)
         frames = end.feat_out(out)
         ends = (end.prob_out(out).sigmoid().sum(1) >= ENOUGH) | (at + 1 >= limits)
         steps = torch.where((steps == 0) & ends, at + 1, steps)
         spectrogram = torch.where((places == at)[:, None], frames[:, None], spectrogram)
         return at + 1, frames[:, -config.num_mel_bins :].clone(), spectrogram, steps, memory
 
-    begin = (
+    heads = [(layer.self_attn.num_heads, layer.self_attn.head_dim) for layer in model.decoder.wrapped_decoder.layers for _ in range(2)]
+    state: Any = (
         torch.zeros((), dtype=torch.int64, device=ids.device),
         hidden.new_zeros(rows, config.num_mel_bins),
-        hidden.new_zeros(rows, most, config.num_mel_bins * config.reduction_factor),
+        hidden.new_zeros(rows, 0, config.num_mel_bins * config.reduction_factor),
         torch.zeros_like(ids[:, 0]),
-        tuple(
-            hidden.new_zeros(rows, layer.self_attn.num_heads, most, layer.self_attn.head_dim)
-            for layer in model.decoder.wrapped_decoder.layers
-            for _ in range(2)
-        ),
+        tuple(hidden.new_zeros(rows, count, 0, width) for count, width in heads),
     )
-    _, _, spectrogram, steps, _ = looped(on, further, begin)
+    for size in [most] if torch.compiler.is_exporting() else _sizes(most):
+        at, frame, spectrogram, steps, memory = state
+        more = (0, 0, 0, size - spectrogram.shape[1])
+        state = looped(on, further, (at, frame, F.pad(spectrogram, more), steps, tuple(F.pad(each, more) for each in memory)))
+    _, _, spectrogram, steps, _ = state
     longest: Any = steps.max().item()
     torch._check(longest >= 1)
     torch._check(longest <= most)
@@ -80,6 +85,15 @@ def spoken(net: Any, ids: Tensor, mask: Tensor, voice: Tensor) -> tuple[Tensor, 
         return end.postnet(spectrogram).masked_fill(~there[..., None], 0), frames
 
 
+def _sizes(most: int) -> Iterator[int]:
+    """Steps for which room is made, one after another: few texts are as long as they may be."""
+    size = ROOM
+    while size < most:
+        yield size
+        size *= 2
+    yield most
+
+
 def drawn(prenet: Any) -> Tensor:
     """Which numbers of its layers a prenet keeps at a step: `(DRAWN, layers, width)` bool, by a generator of its own."""
     shape = (DRAWN, len(prenet.layers), prenet.layers[0].out_features)
@@ -87,8 +101,8 @@ def drawn(prenet: Any) -> Tensor:
     return torch.from_numpy(np.random.RandomState(0).random_sample(shape) < prenet.config.speech_decoder_prenet_dropout)
 
 
-def _decoder(decoder: Any, hidden: Tensor, mask: Tensor, voice: Tensor, places: Tensor) -> Any:
-    """`(frame (b, mels), at (), memory) -> (hidden (b, width), memory)`: the decoder after the frame at place `at`."""
+def _decoder(decoder: Any, hidden: Tensor, mask: Tensor, voice: Tensor) -> Any:
+    """`(frame (b, mels), at (), places (n,), memory) -> (hidden (b, width), memory)`: the decoder after the frame at place `at`."""
     prenet, layers = decoder.prenet, decoder.wrapped_decoder.layers
     share = prenet.config.speech_decoder_prenet_dropout
     kept = drawn(prenet).to(hidden.device)
@@ -98,7 +112,7 @@ def _decoder(decoder: Any, hidden: Tensor, mask: Tensor, voice: Tensor, places: 
     barred = torch.stack((barred, barred), -1)  # so that no stride is equal to the length, as in `Writer`
     heard = [_keys_and_values(layer.encoder_attn, hidden) for layer in layers]
 
-    def step(frame: Tensor, at: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(frame: Tensor, at: Tensor, places: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         keep = kept.index_select(0, (at % DRAWN).reshape(1))[0]
         for i, layer in enumerate(prenet.layers):
             frame = torch.where(keep[i], layer(frame).relu(), 0) / (1 - share)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastgpu.nn.adapters import speecht5_speaking
+from fastgpu.nn.adapters import fastspeech2_speaking, speecht5_speaking
 from fastgpu.nn.adapters.base import ADAPTERS, Adapter, of_library
-from fastgpu.nn.adapters.fastspeech2_speaking import spoken, spoken_by_few
+from fastgpu.nn.adapters.speaking import by_few
 
 __all__ = ["FastSpeech2", "Speaker", "SpeechT5"]
 
@@ -30,7 +31,8 @@ class Speaker(Adapter):
     def forward(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> dict[str, Any]:
         if y is not None:
             return self.along(x, y)
-        spectrogram, durations = self.speak(x["input_ids"], x["attention_mask"])
+        speak = self.speak if torch.compiler.is_exporting() else partial(by_few, self.speak)
+        spectrogram, durations = speak(x["input_ids"], x["attention_mask"])
         return {"spectrogram": spectrogram, "frames": durations.sum(1), "durations": durations}
 
     def along(self, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,14 +75,13 @@ class FastSpeech2(Speaker):
 
     def speak(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         net: Any = self.net
-        speak = spoken if torch.compiler.is_exporting() else spoken_by_few
         with _training(net.duration_predictor, on=False):
-            return speak(net, ids, mask)
+            return fastspeech2_speaking.spoken(net, ids, mask)
 
 
 @ADAPTERS.register("speecht5")
 class SpeechT5(Speaker):
-    """SpeechT5: frame after frame until the network ends, text after text; the speaker is one and the same."""
+    """SpeechT5: frame after frame until the network ends; the speaker is one and the same."""
 
     @classmethod
     def suits(cls, net: nn.Module) -> bool:
