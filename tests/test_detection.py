@@ -701,7 +701,7 @@ class TestExported:
         mine, theirs = matched(found, expected)
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
         assert len(theirs["scores"]) == (expected["shown"] | found["shown"][other.argsort()]).sum()
-        assert theirs["there"].all()
+        assert theirs["objects"].all()
 
     def test_pictures_without_any_box_and_boxes_beyond_the_edge(self):
         assert shown(torch.zeros(1, 0, 4), torch.zeros(1, 0)).shape == (1, 0)
@@ -719,8 +719,8 @@ class TestExported:
         }
         hidden = {**alone, "shown": np.array([False])}
         mine, theirs = matched(both, hidden)
-        assert mine["there"].tolist() == [True, True]
-        assert sorted(theirs["there"].tolist()) == [False, True]
+        assert mine["objects"].tolist() == [True, True]
+        assert sorted(theirs["objects"].tolist()) == [False, True]
 
     @pytest.mark.parametrize("change", ["fewer", "more", "moved", "renamed"])
     def test_other_boxes_are_told(self, change):

@@ -81,7 +81,7 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
         expected: the same.
 
     Returns:
-        All but `"shown"` of both, `(pairs, ...)`, and `"there"`: False where a side has none, and the other's stands for it.
+        All but `"shown"` of both, `(pairs, ...)`, and `"objects"`: False where a side has none, and the other's stands for it.
     """
     from torchvision.ops import box_iou
 
@@ -107,7 +107,7 @@ def matched(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray])
             shape = (-1, *value.shape[1:])
             mine[name] = np.array([value[c] if c >= 0 else expected[name][r] for r, c in pairs], value.dtype).reshape(shape)
             theirs[name] = np.array([expected[name][r] if r >= 0 else value[c] for r, c in pairs], value.dtype).reshape(shape)
-    mine["there"], theirs["there"] = (np.array([pair[side] >= 0 for pair in pairs], bool) for side in (1, 0))
+    mine["objects"], theirs["objects"] = (np.array([pair[side] >= 0 for pair in pairs], bool) for side in (1, 0))
     return mine, theirs
 
 
