@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastgpu.errors import ArgumentError
+
 __all__ = ["distillation_loss"]
 
 
@@ -19,11 +21,17 @@ def distillation_loss(student: Tensor, teacher: Tensor, *, classes: int | None =
             squared error, in units of the teacher's variance.
         temperature: what logits are divided by before; above 1 it tells more of the classes that are not the likeliest.
 
+    Raises:
+        ArgumentError: the shapes differ.
+
     Example:
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
         >>> distillation_loss(logits, logits).item()
         0.0
     """
+    if student.shape != teacher.shape:
+        came = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+        raise ArgumentError(f"A teacher answers in the shape in which the student does. {came} came. Give a teacher of the same classes.")
     student, teacher = student.float(), teacher.detach().float()
     if classes is None:
         return F.mse_loss(student, teacher) / teacher.var(unbiased=False).clamp_min(1e-6)

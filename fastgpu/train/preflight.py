@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fastgpu.compress.distill import distillation_loss
 from fastgpu.data.loaders import Batch, like
 from fastgpu.errors import ArgumentError, DataError, FastGPUError, ModelError
 from fastgpu.train.module import TaskModule
@@ -90,9 +91,7 @@ def check_teacher(module: TaskModule, teacher: nn.Module, batch: Batch) -> None:
         raise ArgumentError(
             f"A teacher takes the items that the student takes. {type(teacher).__name__} does not. Give one that was trained on such."
         ) from error
-    if answers.shape != out["logits"].shape:
-        came = f"{tuple(out['logits'].shape)} and {tuple(answers.shape)}"
-        raise ArgumentError(f"A teacher answers in the shape in which the student does. {came} came. Give a teacher of the same classes.")
+    distillation_loss(out["logits"], answers)  # which refuses another shape
 
 
 def _step(module: TaskModule, batch: Batch) -> tuple[dict[str, Any], torch.Tensor]:

@@ -70,10 +70,13 @@ def spoken(net: Any, ids: Tensor, mask: Tensor, voice: Tensor) -> tuple[Tensor, 
         torch.zeros_like(ids[:, 0]),
         tuple(hidden.new_zeros(rows, count, 0, width) for count, width in heads),
     )
-    for size in [most] if torch.compiler.is_exporting() else _sizes(most):
+    graph = torch.compiler.is_exporting()
+    for size in [most] if graph else _sizes(most):
         at, frame, spectrogram, steps, memory = state
         more = (0, 0, 0, size - spectrogram.shape[1])
         state = looped(on, further, (at, frame, F.pad(spectrogram, more), steps, tuple(F.pad(each, more) for each in memory)))
+        if not graph and state[3].all():  # each has ended: no more room is made
+            break
     _, _, spectrogram, steps, _ = state
     longest: Any = steps.max().item()
     torch._check(longest >= 1)
