@@ -91,6 +91,7 @@ def export(
     usual = max(kind.tolerance, rounded)
     allowed = usual if tolerance is None else float(tolerance)
     with _stage(path) as staged, own_randomness():
+        learner.say(f"export: writing {path}{', which is then run and compared' if verify else ''}")
         began = time.perf_counter()
         batches = samples_of(learner)
         floats = make_source(learner, batches, allowed).stating(precision=kind.precision)
@@ -187,6 +188,7 @@ def _certificate(
         "format": format,
         "precision": source.manifest["precision"],
         "samples": samples,
+        "entries": agreement.entries,
         "split": "val" if "val" in learner.data.splits else "train",
         "tolerance": tolerance,
         "largest_difference": agreement.largest,
@@ -209,7 +211,7 @@ def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after:
         if share > tolerance + 1 / samples:  # as below
             raise ExportError(
                 f"An exported file must give what the learner gives. {name} has other {output} in {share:.1%} of all (tolerance {tolerance:g}), "
-                "and was removed. Take another format, or a larger tolerance=."
+                "and was removed. Where they hardly differ in score, either may come out. Train longer, take another format, or a larger tolerance=."
             )
     for metric, value in before.items():
         # One item may fall to the other side of a threshold that it lies on.
@@ -298,10 +300,7 @@ def _line(path: Path, format: str, size: int, certificate: Mapping[str, Any] | N
     if certificate is None:
         return f"{path}: {format}, {amount}, not verified"
     metrics = [f"{name} {each['learner']:.4g} -> {each['file']:.4g}" for name, each in certificate["metrics"].items()]
-    return ", ".join(
-        [
-            f"{path}: {format}, {certificate['precision']}, {amount}",
-            f"{certificate['samples']} items differ by at most {certificate['largest_difference']:.1g} (tolerance {certificate['tolerance']:g})",
-            *metrics[:2],
-        ]
-    )
+    apart = f"differ by at most {certificate['largest_difference']:.1g} (tolerance {certificate['tolerance']:g})"
+    if not certificate["entries"]:  # of a detector that is sure of no object yet
+        apart = "have no results in either that could be compared"
+    return ", ".join([f"{path}: {format}, {certificate['precision']}, {amount}", f"{certificate['samples']} items {apart}", *metrics[:2]])

@@ -149,7 +149,7 @@ class Predictor:
     def _draw(self, items: Any, columns: Mapping[str, Any]) -> Any:
         """`draw(axes, i)` of pictures as they came, or of what is a drawing by itself, a sound; None for others."""
         pictures = self.reader.pictures(items)
-        if pictures is None and not self.answers.writes:
+        if pictures is None and not self.answers.files:
             return None
 
         def draw(axes: Any, i: int) -> None:

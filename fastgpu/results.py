@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastgpu.figures import Figure
 
-__all__ = ["FILMS", "VIDEOS", "Results"]
+__all__ = ["FILMS", "VIDEOS", "Results", "refuse_form"]
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 FILMS = (*VIDEOS, ".gif")
@@ -43,6 +43,7 @@ class Results:
         table: the columns -> those of `to_frame`, where cells are no numbers or words (boxes); None: they are.
         film: `film(numbers, path)` writes items with their predictions as a film; None: they are no pictures.
         speed: items predicted a second, reading and preparing them included.
+        forms: suffixes of the files that `save` writes.
 
     Attributes:
         columns: the columns as given.
@@ -65,8 +66,9 @@ class Results:
         table: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         film: Callable[[Sequence[int], Path], None] | None = None,
         speed: float | None = None,
+        forms: Sequence[str] = (".csv",),
     ) -> None:
-        self.columns, self.speed = dict(columns), speed
+        self.columns, self.speed, self._forms = dict(columns), speed, tuple(forms)
         self._names, self._draw, self._title, self._write, self._film = tuple(names), draw, title, write, film
         self._table = table
 
@@ -138,6 +140,7 @@ class Results:
             table=self._table,
             film=None if film is None else lambda numbers, path: film([picked[i] for i in numbers], path),
             speed=self.speed,
+            forms=self._forms,
         )
 
     def to_frame(self) -> DataFrame:
@@ -191,6 +194,7 @@ class Results:
         path = Path(path).expanduser()
         if not path.name:
             raise ArgumentError(f"path is where the predictions are to be. {str(path)!r} came. Give a file, for example 'results.csv'.")
+        refuse_form(path, self._forms)
         try:
             return self._saved(path)
         except OSError as error:
@@ -199,17 +203,16 @@ class Results:
 
     def _saved(self, path: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             self.to_frame().to_csv(path, index=False)
             return [path]
         if path.suffix.lower() in FILMS and self._film is not None:
             self._film(range(len(self)), path)
             return [path]
-        if self._write is None:
-            raise ArgumentError(f"These predictions are saved as a table. {path.name!r} came. Give a file that ends in .csv.")
+        write: Any = self._write  # whose suffixes are among the forms
         files = [path] if len(self) == 1 else [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(len(self))]
         for i, file in enumerate(files):
-            self._write(i, file)
+            write(i, file)
         return files
 
     def plot(self, n: int = 9) -> Figure:
@@ -235,6 +238,20 @@ class Results:
             return "Results(no items)"
         first = [self._title(i) if self._title else str(next(iter(self[i].values()))) for i in range(min(3, len(self)))]
         return f"Results({len(self)} items: {'; '.join(first)}{'; ...' if len(self) > 3 else ''})"
+
+
+def refuse_form(path: Path, forms: Sequence[str]) -> None:
+    """Refuse a file in whose form predictions are not saved.
+
+    Args:
+        path: the file.
+        forms: suffixes of those that are.
+
+    Raises:
+        ArgumentError: the suffix is another.
+    """
+    if path.suffix.lower() not in forms:
+        raise ArgumentError(f"These predictions are saved as {', '.join(forms)}. {path.name!r} came. Give a file with such a suffix.")
 
 
 def _one(name: str) -> str:

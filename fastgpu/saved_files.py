@@ -32,6 +32,7 @@ def saved_file(path: str | os.PathLike[str], kind: str = "best") -> Path:
     if not os.path.isfile(path):
         raise CheckpointError(f"A saved learner is a file or a run folder. There is none at {path}. Check the path; runs are in runs/ by default.")
     if path.suffix in EXPORTS:
-        how = "Open it with Predictor.load or fastgpu predict" if path.suffix == ".onnx" else "Load it in its own runtime"
+        here = "Open it with Predictor.load or fastgpu predict"
+        how = here if path.suffix == ".onnx" else "Load it in its own runtime, or export to .onnx for fastgpu predict"
         raise CheckpointError(f"A learner is loaded from what learn.save wrote, or from a run folder. {path} is an exported file. {how}.")
     return path

@@ -56,7 +56,7 @@ def test_films_and_boxes(tmp_path, capsys, monkeypatch):
     assert main(["predict", "model", "drive.mp4", "drive.gif"]) == 2
     assert "A film is predicted by itself. drive.mp4 came with other items" in capsys.readouterr().err
     assert main(["predict", "model", "traffic/images/000.png", "--out", "boxes.foo"]) == 2
-    assert "written as .png, .jpg" in capsys.readouterr().err
+    assert "saved as .csv, .png, .jpg" in capsys.readouterr().err
 
 
 def test_a_row_a_box():
@@ -82,8 +82,9 @@ def test_masks(tmp_path, capsys):
     assert list(shares[0]) == ["item", *(f"share_{name}" for name in learn.data.classes)]
     assert sum(float(shares[1][name]) for name in list(shares[1])[1:]) == pytest.approx(1, abs=1e-4)
     assert main(["predict", "model", "discs/images/00.png", "--out", "mask.jpg"]) == 2
-    assert "A mask is written as .png, .tif, .tiff, .bmp, which keep each pixel's class. 'mask.jpg' came" in capsys.readouterr().err
-    assert main(["predict", "model", "discs/images/00.png", "--out", "mask.png"]) == 0
+    assert "These predictions are saved as .csv, .png, .tif, .tiff, .bmp, .mp4" in capsys.readouterr().err
+    assert main(["predict", "model", "discs/images/00.png", "--out", "made/here/mask.png"]) == 0
+    assert np.asarray(Image.open("made/here/mask.png")).max() < len(learn.data.classes)
 
 
 def test_texts_in_files_of_every_form(capsys):
@@ -92,7 +93,9 @@ def test_texts_in_files_of_every_form(capsys):
     with open("new.jsonl", "w") as file:
         file.writelines(json.dumps({"text": text, "year": 1999}) + "\n" for text in texts)
     pd.DataFrame({"review": texts}).to_csv("new.tsv.gz", sep="\t", index=False)
-    for file in ("new.jsonl", "new.tsv.gz"):
+    with open("new.txt", "w") as file:
+        file.write(f"{texts[0]}\r\n\n{texts[1]}\n")
+    for file in ("new.jsonl", "new.tsv.gz", "new.txt"):
         assert main(["predict", "model", file]) == 0
         assert [row["item"] for row in rows(capsys)] == texts
     assert main(["predict", "model", "test"]) == 0  # a text, not the split of that name

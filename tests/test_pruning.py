@@ -640,8 +640,8 @@ def test_a_shell(tmp_path, monkeypatch, capsys):
     assert "amount is the share that is pruned" in capsys.readouterr().err
     assert main(["prune", "runs/mlp-digits"]) == 2
     assert "--out must be a new file. pruned.safetensors is there already" in capsys.readouterr().err
-    assert main(["prune", "runs/mlp-digits", "--out", "nowhere/no.safetensors"]) == 2
-    assert "--out must be a file that can be written. nowhere/no.safetensors: No such file" in capsys.readouterr().err
+    assert main(["prune", "runs/mlp-digits", "--out", "pruned.safetensors/no.safetensors"]) == 2
+    assert "--out must be a file that can be written. pruned.safetensors/no.safetensors: Not a directory" in capsys.readouterr().err
 
 
 class TestMeasures:

@@ -64,7 +64,7 @@ def test_a_sound_comes_back(learn, tmp_path):
     read, rate = sf.read(tmp_path / "abc.wav")
     assert (len(read), rate) == (len(row["sound"]), RATE)
     assert len(learn.predict(["abc", "ab"]).save(tmp_path / "two.flac")) == 2
-    with pytest.raises(ArgumentError, match="written as .wav"):
+    with pytest.raises(ArgumentError, match="saved as .wav, .flac, .ogg. 'abc.png' came"):
         results.save(tmp_path / "abc.png")
 
 

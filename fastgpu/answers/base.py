@@ -25,8 +25,10 @@ class Answers(ABC):
     """
 
     name: ClassVar[str]
-    writes: ClassVar[bool] = False
-    """Whether a prediction is a file of its own: a sound, a mask."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of the files that `write` makes of one prediction: a sound, a mask."""
+    tabled: ClassVar[bool] = True
+    """Whether a table can hold the predictions."""
     paints: ClassVar[bool] = False
     """Whether a prediction can be painted over the picture that it belongs to."""
 
@@ -60,7 +62,7 @@ class Answers(ABC):
         raise NotImplementedError
 
     def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """Write one prediction as a file; only with `writes`."""
+        """Write one prediction as a file; only with `files`."""
         raise NotImplementedError
 
     @staticmethod

@@ -11,13 +11,8 @@ import numpy as np
 
 from fastgpu.answers.base import ANSWERS, Answers
 from fastgpu.answers.pixels import IGNORED, class_colours, in_original, inside, overlay
-from fastgpu.errors import ArgumentError
 
 __all__ = ["MaskAnswers"]
-
-EXACT = (".png", ".tif", ".tiff", ".bmp")
-"""Suffixes of pictures that hold numbers of classes as they are."""
-
 
 @ANSWERS.register("segmentation")
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +25,7 @@ class MaskAnswers(Answers):
     """
 
     name: ClassVar[str] = "segmentation"
-    writes: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = (".png", ".tif", ".tiff", ".bmp")  # which keep the classes' numbers as they are
     paints: ClassVar[bool] = True
 
     classes: tuple[str | int, ...]
@@ -87,8 +82,6 @@ class MaskAnswers(Answers):
         """Write a mask as a picture whose pixels are class numbers, with a palette of colours."""
         from PIL import Image
 
-        if path.suffix.lower() not in EXACT:
-            raise ArgumentError(f"A mask is written as {', '.join(EXACT)}, which keep each pixel's class. {path.name!r} came. Give such a name.")
         picture = Image.fromarray(columns["masks"][index])
         picture.putpalette(class_colours(len(self.classes)).flatten().tolist())
         picture.save(path)

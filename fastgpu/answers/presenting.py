@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from fastgpu.answers.base import Answers
-from fastgpu.errors import ArgumentError
 from fastgpu.reading.base import Reader
 from fastgpu.reading.film_writing import write_film
 from fastgpu.results import FILMS, Results
 
-__all__ = ["as_results"]
+__all__ = ["as_results", "forms_of"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Suffixes of pictures that predictions are drawn over."""
@@ -38,25 +36,47 @@ def as_results(
         speed: items predicted a second.
     """
     painted = _painted(answers, reader, columns, items)
-    write = (lambda i, path: _write_picture(painted(i), path)) if painted else None
-    if answers.writes:
+    write = (lambda i, path: painted(i).save(path)) if painted else None
+    if answers.files:
         write = lambda i, path: answers.write(columns, i, path)  # noqa: E731
     rate = getattr(items, "frames_per_second", 10.0)
     film = (lambda numbers, path: write_film(path, map(painted, numbers), rate)) if painted else None
     title = lambda i: answers.title(columns, i)  # noqa: E731
-    return Results(columns, names=answers.names, draw=draw, title=title, write=write, table=answers.table, film=film, speed=speed)
+    return Results(
+        columns,
+        names=answers.names,
+        draw=draw,
+        title=title,
+        write=write,
+        table=answers.table,
+        film=film,
+        speed=speed,
+        forms=forms_of(answers, reader, items),
+    )
+
+
+def forms_of(answers: Answers, reader: Reader, items: Any) -> tuple[str, ...]:
+    """Suffixes of the files in which predictions of these items can be saved; see `as_results`.
+
+    Example:
+        >>> from fastgpu.answers.classes import ClassAnswers
+        >>> from fastgpu.reading.text import TextReader
+        >>> forms_of(ClassAnswers(classes=("bad", "good")), TextReader(tokenizer="", max_length=9), ["well"])
+        ('.csv',)
+    """
+    painted = _pictures(answers, reader, items) is not None
+    return (
+        *((".csv",) if answers.tabled else ()),
+        *(answers.files or (PICTURES if painted else ())),
+        *(FILMS if painted else ()),
+    )
 
 
 def _painted(answers: Answers, reader: Reader, columns: Mapping[str, Any], items: Any) -> Callable[[int], Any] | None:
     """Number of an item -> its picture with the prediction over it; None where that cannot be."""
-    pictures = reader.pictures(items) if items is not None and answers.paints else None
+    pictures = _pictures(answers, reader, items)
     return None if pictures is None else lambda i: answers.paint(pictures(i).copy(), columns, i)
 
 
-def _write_picture(picture: Any, path: Path) -> None:
-    if path.suffix.lower() not in PICTURES:
-        raise ArgumentError(
-            f"Pictures with their predictions are written as {', '.join(PICTURES)}, or as a film: {', '.join(FILMS)}. {path.name!r} came. "
-            "Give such a name, or a .csv for a table."
-        )
-    picture.save(path)
+def _pictures(answers: Answers, reader: Reader, items: Any) -> Callable[[int], Any] | None:
+    return reader.pictures(items) if items is not None and answers.paints else None

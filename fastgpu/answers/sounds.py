@@ -11,7 +11,6 @@ import numpy as np
 
 from fastgpu.answers.base import ANSWERS, Answers
 from fastgpu.answers.spectrograms import sound_of
-from fastgpu.errors import ArgumentError
 from fastgpu.optional import require
 
 __all__ = ["MELS", "SoundAnswers", "frame_sizes"]
@@ -52,7 +51,8 @@ class SoundAnswers(Answers):
     """
 
     name: ClassVar[str] = "synthesis"
-    writes: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = (".wav", ".flac", ".ogg")
+    tabled: ClassVar[bool] = False
 
     sampling_rate: int
     mean: tuple[float, ...]
@@ -82,9 +82,7 @@ class SoundAnswers(Answers):
         axes.tick_params(labelsize=6)
 
     def write(self, columns: Mapping[str, Any], index: int, path: Path) -> None:
-        """A sound file in the format that the suffix names, 16 bits: `.wav`, `.flac`, `.ogg`."""
+        """A sound file in the format that the suffix names, 16 bits."""
         soundfile = require("soundfile", need="Writing sounds")
-        if path.suffix[1:].upper() not in soundfile.available_formats():
-            raise ArgumentError(f"A sound is written as .wav, .flac or .ogg. {path.name!r} came. Give such a name.")
         path.open("wb").close()  # what the system says is clearer than what the library makes of it
         soundfile.write(str(path), columns["sounds"][index], self.sampling_rate)

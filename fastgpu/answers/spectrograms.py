@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -68,7 +69,7 @@ def sound_of(mel: np.ndarray, rate: int, *, hop: int, window: int, rounds: int =
         (480,)
     """
     size = fourier_size(window)
-    magnitude = np.maximum(np.exp(mel) @ np.linalg.pinv(mel_filters(rate, mel.shape[1], size)), 0).astype(np.float32)
+    magnitude = np.maximum(np.exp(mel) @ _back_from_mels(rate, mel.shape[1], size), 0).astype(np.float32)
     transform, wave = _transforms(len(mel), size, hop, window)
     turns = hop * np.arange(len(mel))[:, None] * np.arange(size // 2 + 1) % size / size
     spectrum, before = (magnitude * np.exp(2j * np.pi * turns)).astype(np.complex64), np.zeros((), np.complex64)
@@ -77,6 +78,12 @@ def sound_of(mel: np.ndarray, rate: int, *, hop: int, window: int, rounds: int =
         ahead = again - np.float32(_MOMENTUM / (1 + _MOMENTUM)) * before
         spectrum, before = ahead * (magnitude / np.maximum(np.abs(ahead), np.float32(1e-12))), again
     return np.clip(wave(spectrum), -1, 1)
+
+
+@functools.cache
+def _back_from_mels(rate: int, mels: int, size: int) -> np.ndarray:
+    """`(mels, size // 2 + 1)`: from bands to magnitudes, the pseudoinverse of the filters."""
+    return np.linalg.pinv(mel_filters(rate, mels, size))
 
 
 def _transforms(frames: int, size: int, hop: int, window: int) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastgpu.cli.options import given, keywords, model_argument, options
+from fastgpu.answers.presenting import forms_of
+from fastgpu.cli.options import check_out, given, keywords, model_argument, options
 from fastgpu.errors import ArgumentError, RunFolderError
+from fastgpu.results import refuse_form
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from fastgpu.answers.base import Answers
     from fastgpu.learner import Learner
     from fastgpu.predictor import Predictor
     from fastgpu.reading import Reader
@@ -82,25 +85,28 @@ def predict(ctx: click.Context, **_: Any) -> None:
     """Print what MODEL says about ITEMS, in the order given.
 
     MODEL is a run folder (its best weights), a saved file, or an exported .onnx file, which needs no torch. ITEMS are
-    files or folders of pictures, of sound or of sensor series; one film; texts in quotes or one file with a column of
-    them; or one file of rows. Files of texts and rows are CSV, TSV, Parquet or JSON Lines. Columns p_<class> hold the
+    files or folders of pictures, of sound or of sensor series; one film; texts in quotes, or one file of them, a table
+    or the lines of a .txt; or one file of rows. Tables are CSV, TSV, Parquet or JSON Lines. Columns p_<class> hold the
     probabilities.
     """
     changes = given(ctx)
     model, items, out = changes.pop("model"), changes.pop("items"), changes.pop("out", None)
-    if out is not None and not Path(out).resolve().parent.is_dir():
-        raise ArgumentError(f"--out must be in a folder that is there. {out} is not. Make the folder, or choose another.")
+    if out is not None:
+        check_out(Path(out))
 
-    opened, reader = _opened(model, changes)
+    opened, reader, answers = _opened(model, changes)
     names, asked = reader.from_shell(items)
+    if out is not None:
+        refuse_form(Path(out), forms_of(answers, reader, asked))
     results = opened.predict(asked)
-    if out is not None and Path(out).suffix != ".csv":
+    if out is not None and Path(out).suffix.lower() != ".csv":
         for file in results.save(out):
             click.echo(file)
         return
     frame = _named(results, names)
     if out is not None:
         try:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
             frame.to_csv(out, index=False)
         except OSError as error:
             raise RunFolderError(f"--out must be a file that can be written. {out}: {error.strerror}. Choose another.") from None
@@ -111,8 +117,8 @@ def predict(ctx: click.Context, **_: Any) -> None:
         click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
 
 
-def _opened(model: str, changes: dict[str, Any]) -> tuple[Predictor | Learner, Reader]:
-    """What predicts, and what reads its items; of an exported file without torch."""
+def _opened(model: str, changes: dict[str, Any]) -> tuple[Predictor | Learner, Reader, Answers]:
+    """What predicts, what reads its items, and what answers; of an exported file without torch."""
     exported = Path(model).suffix == ".onnx"
     wrong = [name for name in changes if (name in ("providers", "threads")) is not exported]
     if wrong:
@@ -123,11 +129,11 @@ def _opened(model: str, changes: dict[str, Any]) -> tuple[Predictor | Learner, R
         from fastgpu.predictor import Predictor
 
         predictor = Predictor.load(model, **changes)
-        return predictor, predictor.reader
+        return predictor, predictor.reader, predictor.answers
     from fastgpu.learner import Learner
 
     learn = Learner.load(model, **changes, verbose=False)
-    return learn, learn.data.input
+    return learn, learn.data.input, learn.data.task
 
 
 def data_of(learn: Learner) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any, TypeVar
 import click
 
 import fastgpu
+from fastgpu.errors import ArgumentError
 from fastgpu.saved_files import saved_file
 
-__all__ = ["INTERRUPTED", "Keyword", "given", "keywords", "model_argument", "noted_interrupts", "options", "shrinking"]
+__all__ = ["INTERRUPTED", "Keyword", "check_out", "given", "keywords", "model_argument", "noted_interrupts", "options", "shrinking"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -133,6 +135,31 @@ def noted_interrupts() -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(signal.SIGINT, heard)
+
+
+def check_out(out: Path, *, new: bool = False) -> None:
+    """See before the work that a file can be written after it, in folders that are made then.
+
+    Args:
+        out: the file.
+        new: whether no such file may be there yet.
+
+    Raises:
+        ArgumentError: it cannot be written, or is there.
+    """
+    try:
+        there = out.exists()
+        if there and new:
+            raise ArgumentError(f"--out must be a new file. {out} is there already. Choose another name, or delete it.")
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if above != out.absolute().parent:
+            with tempfile.TemporaryFile(dir=above):
+                return
+        out.open("ab").close()
+        if not there:
+            out.unlink()
+    except OSError as error:
+        raise ArgumentError(f"--out must be a file that can be written. {out}: {error.strerror}. Choose another place.") from None
 
 
 def _option(keyword: Keyword) -> Callable[[F], F]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fastgpu.cli.judge import data_of
-from fastgpu.cli.options import INTERRUPTED, given, keywords, model_argument, noted_interrupts, options, shrinking
+from fastgpu.cli.options import INTERRUPTED, check_out, given, keywords, model_argument, noted_interrupts, options, shrinking
 from fastgpu.errors import ArgumentError
 
 __all__ = ["compress", "prune", "quantize"]
@@ -86,7 +86,7 @@ def _shrunk(ctx: click.Context, run: Callable[[Any, dict[str, Any]], Any]) -> in
     arguments = given(ctx)
     model, data, out = arguments.pop("model"), arguments.pop("data", None), Path(ctx.params["out"])
     arguments.pop("out", None)
-    _check(out)
+    check_out(out, new=True)
     changes = {name: arguments.pop(name) for name in OF_LEARNER if name in arguments}
 
     from fastgpu.learner import Learner
@@ -103,14 +103,3 @@ def _shrunk(ctx: click.Context, run: Callable[[Any, dict[str, Any]], Any]) -> in
     else:
         click.echo(f"saved: {learn.save(out)}")
     return INTERRUPTED if interrupts else 0
-
-
-def _check(out: Path) -> None:
-    """See before the work that the file can be written after it."""
-    try:
-        out.open("xb").close()
-        out.unlink()
-    except FileExistsError:
-        raise ArgumentError(f"--out must be a new file. {out} is there already. Choose another name, or delete it.") from None
-    except OSError as error:
-        raise ArgumentError(f"--out must be a file that can be written. {out}: {error.strerror}. Choose another place.") from None

@@ -69,6 +69,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such file, it is no export of FastGPU, is damaged, or of a newer format.
     """
+    if path.is_dir():
+        raise CheckpointError(f"A Predictor opens the .onnx file that learn.export wrote. {path} is a folder. Open a run folder with Learner.load.")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -23,10 +23,12 @@ class Agreement:
     Args:
         difference: output with numbers -> largest difference, as a share of the largest value.
         disagree: output with classes or yes and no -> share of its entries that differ, 0 to 1.
+        entries: how many numbers and classes were compared.
     """
 
     difference: dict[str, float]
     disagree: dict[str, float]
+    entries: int
 
     @property
     def largest(self) -> float:
@@ -58,11 +60,13 @@ def compare(found: Sequence[Mapping[str, np.ndarray]], expected: Sequence[Mappin
     scales = {name: max((_largest(batch[name]) for batch in expected), default=0.0) or 1.0 for name in expected[0]}
     difference: dict[str, float] = {}
     wrong: dict[str, list[np.ndarray]] = {}
+    entries = 0
     for mine, theirs in zip(found, expected, strict=True):
         for name, right in theirs.items():
             if name not in mine or mine[name].shape != right.shape:
                 came = f"shape {mine[name].shape}" if name in mine else f"only {', '.join(mine)}"
                 raise ExportError(f"The file must give {name} of shape {right.shape}. It gave {came}. Export again, or take another format.")
+            entries += right.size
             if right.dtype.kind != "f":
                 wrong.setdefault(name, []).append(mine[name] != right)
                 continue
@@ -73,7 +77,7 @@ def compare(found: Sequence[Mapping[str, np.ndarray]], expected: Sequence[Mappin
             difference[name] = max(difference.get(name, 0.0), worst if np.isfinite(worst) else float("inf"))
     flat = {name: np.concatenate([each.ravel() for each in parts]) for name, parts in wrong.items()}
     shares = {name: float(each.mean()) if each.size else 0.0 for name, each in flat.items()}
-    return Agreement(difference=difference, disagree=shares)
+    return Agreement(difference=difference, disagree=shares, entries=entries)
 
 
 def _largest(values: np.ndarray) -> float:

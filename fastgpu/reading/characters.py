@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -48,14 +49,17 @@ class CharacterReader(Reader):
         texts = [plain(item) for item in items]
         bad = [i for i, text in enumerate(texts) if not text]
         if bad:
-            raise BadItemError(f"A text to speak must not be empty. Item {bad[0]} is ({len(bad)} such). Leave it out.", bad)
+            raise BadItemError(f"A text to speak must not be empty. {len(bad)} of {len(texts)} are, the first is item {bad[0]}. Leave such out.", bad)
         numbers = {character: FIRST + i for i, character in enumerate(self.characters)}
         flat = np.fromiter((numbers.get(c, UNKNOWN) for text in texts for c in text), np.int64)
         return Ragged(flat, np.fromiter(map(len, texts), np.int64, len(texts)), pad=PAD)
 
     def as_items(self, given: Any) -> Any:
-        """A string, or a list, array or Series of strings -> `(n,)` strings whose characters were all trained on."""
-        texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        """A string, the path of a file of texts, or a list, array or Series of strings -> `(n,)` strings whose characters were all
+        trained on."""
+        if isinstance(given, (str, os.PathLike)):
+            given = texts_of([os.fspath(given)])
+        texts = list(given) if isinstance(given, Iterable) else [given]
         wrong = [type(text).__name__ for text in texts if not isinstance(text, str)]
         if wrong:
             raise DataError(f"Texts to speak are strings. {wrong[0]} came. Give a string or a list of strings.")

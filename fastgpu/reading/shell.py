@@ -1,13 +1,15 @@
-"""What stands on a command line: texts as they are, or one file of rows."""
+"""What stands on a command line: texts as they are, or one file of them or of rows."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastgpu.errors import ArgumentError
 from fastgpu.reading.table_files import is_table, read_table
+from fastgpu.reading.text_files import read_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,14 +38,21 @@ def rows_of(given: Sequence[str], *, strings: bool = False) -> DataFrame:
 
 
 def texts_of(given: Sequence[str]) -> list[str]:
-    """The texts themselves, or those of the one file that is given.
+    """The texts themselves, or those of the one file that is given: a column of a table, or the lines of a `.txt`.
 
     Raises:
         ArgumentError: a file comes with others, or it is not plain which of its columns holds the texts.
+        DataError: a `.txt` is not UTF-8.
     """
+    if len(given) == 1 and _is_text_file(given[0]):
+        return [line for line in read_text(Path(given[0])).splitlines() if line.strip()]
     if not any(map(is_table, given)):
         return list(given)
     return texts_in(rows_of(given, strings=True), given[0])
+
+
+def _is_text_file(given: str) -> bool:
+    return Path(given).suffix.lower() == ".txt" and os.path.isfile(given)
 
 
 def texts_in(frame: DataFrame, name: str) -> list[str]:
