@@ -49,7 +49,7 @@ class CharacterReader(Reader):
         texts = [plain(item) for item in items]
         bad = [i for i, text in enumerate(texts) if not text]
         if bad:
-            raise BadItemError(f"A text to speak must not be empty. {len(bad)} of {len(texts)} are, the first is item {bad[0]}. Leave such out.", bad)
+            raise BadItemError(f"A text to speak must not be empty. {len(bad)} of {len(texts)} are, first item {bad[0]}. Leave such out.", bad)
         numbers = {character: FIRST + i for i, character in enumerate(self.characters)}
         flat = np.fromiter((numbers.get(c, UNKNOWN) for text in texts for c in text), np.int64)
         return Ragged(flat, np.fromiter(map(len, texts), np.int64, len(texts)), pad=PAD)

@@ -75,7 +75,7 @@ class TextReader(Reader):
         items = objects(list(given))
         empty = [i for i, text in enumerate(items) if _missing(text) or (isinstance(text, str) and not text.strip())]
         if empty:
-            raise BadItemError(f"A text must hold a word. {len(empty)} of {len(items)} hold none, the first is item {empty[0]}. Leave such out.", empty)
+            raise BadItemError(f"A text must hold a word. {len(empty)} of {len(items)} hold none, first item {empty[0]}. Leave such out.", empty)
         return items
 
     def from_shell(self, given: Sequence[str]) -> tuple[Sequence[Any], Any]:
@@ -87,7 +87,7 @@ def _strings(items: Any) -> list[str]:
     texts = list(items)
     bad = [i for i, text in enumerate(texts) if not isinstance(text, str) and not _missing(text)]
     if bad:
-        raise BadItemError(f"Texts must be strings. {len(bad)} of {len(texts)} are none, the first is item {bad[0]}: {_came(texts[bad[0]])}.", bad)
+        raise BadItemError(f"Texts must be strings. {len(bad)} of {len(texts)} are none, first item {bad[0]}: {_came(texts[bad[0]])}.", bad)
     return [text if isinstance(text, str) else "" for text in texts]
 
 
