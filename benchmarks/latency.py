@@ -1,11 +1,11 @@
 """What whole numbers and pruning gain in time and size at 224x224 pixels, in onnxruntime on one thread.
 
-    python -m benchmarks.latency                    # all seven, about a quarter of an hour on one core
+    python -m benchmarks.latency                    # all eight, about three minutes on one core
     python -m benchmarks.latency resnet18 resnet50  # some of them
 
-Weights are random: time and size do not depend on them. Of the placements that `learn.quantize` tries the fastest is shown, or the
-floats where none is faster than they are. The pruned networks are half as wide before they are quantized. All files
-of a network take turns.
+Weights are random and none alike, as trained ones are: tensors that are equal, such as those of branches that begin at 0, are stored
+once. The placements are those that `learn.quantize` tries. The pruned networks are half as wide before they are quantized. All files of
+a network take turns.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def int8(net: nn.Module, floats: Any, layers: list[str], images: torch.Tensor) -
 def measure(name: str, images: torch.Tensor) -> None:
     """Print one network's lines."""
     net = timm.create_model(name).eval()
+    for parameter in net.parameters():
+        if parameter.ndim == 1:
+            nn.init.uniform_(parameter, 0.5, 1.5)
     files = {"float32": to_onnx(net)}
     for placement, layers in placements(net, "auto").items():
         files[placement] = int8(net, files["float32"], layers, images)
