@@ -61,8 +61,8 @@ class ShrinkVerbs:
     ) -> CompressionReport:
         """Let the trained network compute with whole numbers, without training; kept only where that is faster and good enough.
 
-        Placements are tried and measured in onnxruntime, or compiled on the GPU; the fastest within the budget is kept, else the network
-        as it came. Afterwards the network simulates the file that `export` writes.
+        Placements are tried and measured in onnxruntime, or compiled on the GPU. Of those that are faster and within the budget the one with
+        the least product of time and size is kept, else the network as it came. Afterwards it simulates the file that `export` writes.
 
         Args:
             mode: `"int8"`: weights and inputs of layers, with ranges from data; `"dynamic"`: of linear layers, with the ranges of
