@@ -124,7 +124,8 @@ class TestQuantize:
         made = learner.export(tmp_path / "model.onnx", tolerance=too_little)
         assert made.certificate["precision"] == "float32"
         assert made.certificate["largest_difference"] < too_little
-        refused, written = capsys.readouterr().out.splitlines()
+        begun, refused, written = capsys.readouterr().out.splitlines()
+        assert begun == f"export: writing {made.path}, which is then run and compared"
         assert refused.startswith("export: the file holds floats, since the one of whole numbers was refused: An exported file must give what")
         assert written.startswith(f"export: {made.path}: onnx, float32")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json", "runs"]
