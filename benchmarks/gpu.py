@@ -34,7 +34,7 @@ from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.quantize import finalize, prepare, quantizable, quantized_layers
 from fastgpu.export.cuda import load, write
 from fastgpu.exportable import make_source, metrics_of, samples_of
-from fastgpu.quantizing import batches_of, int8_model, int8_source
+from fastgpu.quantizing import batches_of, int8_model, int8_sources
 from fastgpu.quantizing_places import CUDA
 
 DEVICE = "cuda"
@@ -128,7 +128,7 @@ def of_file(learn: Learner, out: str) -> float:
     batches = samples_of(learn, 512)
     source = make_source(learn, batches, 0.0)
     if quantized_layers(learn.module):
-        source = int8_source(learn, batches, source, forced=True)
+        source = next(int8_sources(learn, batches, source, forced=True))
     write(source, Path(out) / "file.cuda.pt2")
     run = load(Path(out) / "file.cuda.pt2", 1)
     found = [run({name: each["x"][name].numpy() for name in source.graph.inputs}) for each in batches]

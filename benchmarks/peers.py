@@ -31,6 +31,7 @@ from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.measure import alternate
 from fastgpu.quantizing import batches_of, int8_model
+from fastgpu.quantizing_places import stored_model
 
 
 def nncf_file(floats: Any, batches: list[dict[str, Any]]) -> Any:
@@ -90,6 +91,7 @@ def pruned(learner: Callable[[], Learner], epochs: int) -> dict[str, Any]:
     files["Pruning, Distillation"] = graph(learn)
     learn.fit_one_cycle(epochs, lr_max=1e-3, callbacks=[QuantizationAwareTraining(distill=False), Distillation(teacher)])
     files["then QuantizationAwareTraining"] = int8_model(learn, list(batches_of(learn, learn.data.split("train"))), graph(learn))
+    files["the same, weights alone"] = stored_model(learn, graph(learn))
     return files
 
 

@@ -20,7 +20,7 @@ from fastgpu.export.worker import Worker
 from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
 from fastgpu.exporting import refuse_own
 from fastgpu.optional import require
-from fastgpu.quantizing import int8_source
+from fastgpu.quantizing import int8_sources
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -102,7 +102,8 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
             file = folder / f"model{kind.suffix}"
             written = source.stating(precision=kind.precision)
             if target in kind.targets:
-                whole = whole or int8_source(learner, batches, written, forced=False)  # as export writes it, where it proves it
+                # as export writes it, where it proves it
+                whole = whole or next(int8_sources(learner, batches, written, forced=False), written)
                 written = whole
             kind.write(written, file)
             workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))

@@ -81,7 +81,6 @@ class _Search:
     def run(self, epochs: int) -> None:
         for amount in AMOUNTS:
             trial = _copied(self.learner, f"compress-{round(100 * amount)}")
-            trial.small_file = self.key == "size"
             try:
                 _train(trial, amount, epochs, self.teacher)
             except (ModelError, NonFiniteLossError) as error:
@@ -104,8 +103,8 @@ class _Search:
             return True
         step, (metric, higher) = f"{name}{precision}", trial.task_module().monitor
         metric = metric.removeprefix("val_")
-        if precision == "float32":
-            self.report.note(f"{step}: so export writes it, since whole numbers are slower here or too far from the network")
+        if precision != "int8":
+            self.report.note(f"{step}: so export writes it, since computing with whole numbers is slower here or too far from the network")
         values, shares = _measured(trial, model, self.floats)
         found = evaluate(trial)[metric]
         self.report.add(step, **{metric: found}, **values)

@@ -7,11 +7,12 @@ import dataclasses
 import datetime
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from fastgpu.export.verify import Agreement, outputs_of
 from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
 from fastgpu.judging import evaluate
 from fastgpu.optional import require
-from fastgpu.quantizing import int8_source
+from fastgpu.quantizing import int8_sources
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
@@ -98,15 +99,9 @@ def export(
         if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
             floats = floats.stating(metrics=metrics)
-        source = None
-        try:
-            source = int8_source(learner, batches, floats, forced=int8 is True) if wanted else floats
-            certificate = _write(learner, format, staged, source, batches, allowed, verify)
-        except ExportError as error:
-            if source is floats or int8 is True:  # else the one of whole numbers could not be made, or not be proved
-                raise
-            certificate = _write(learner, format, staged, floats, batches, allowed, verify)
-            learner.say(f"export: the file holds floats, since the one of whole numbers was refused: {error}")
+        whole = int8_sources(learner, batches, floats, forced=int8 is True) if wanted else ()
+        sources = itertools.chain(whole, () if int8 is True else (floats,))
+        certificate = _write_first(learner, format, staged, sources, batches, allowed, verify)
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
         if certificate is not None:
             certificate["seconds"] = round(time.perf_counter() - began, 2)
@@ -153,6 +148,28 @@ def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
             "callbacks=['quantization_aware_training']."
         )
     return int8 is not False and target is not None and format in known
+
+
+def _write_first(
+    learner: Learner, format: str, staged: Path, sources: Iterable[Source], batches: Sequence[Batch], tolerance: float, verify: bool
+) -> dict[str, Any] | None:
+    """Write the first source that holds, and say what speaks against those before it; what verifying it finds.
+
+    Raises:
+        ExportError: none can be written, or is near enough to the learner.
+    """
+    refused: dict[str, ExportError] = {}
+    for source in sources:
+        precision = source.manifest["precision"]
+        try:
+            certificate = _write(learner, format, staged, source, batches, tolerance, verify)
+        except ExportError as error:
+            refused[precision] = error
+            continue
+        for name, error in refused.items():
+            learner.say(f"export: the file holds {precision}, since {name} was refused: {error}")
+        return certificate
+    raise list(refused.values())[-1]
 
 
 def _write(

@@ -65,7 +65,6 @@ def facts(learner: Learner, plan: FitPlan | None, weights_epoch: int | None) -> 
         "steps": learner.steps,
         "step_offset": learner.step_offset,
         "best_from": learner.best_from,
-        "small_file": learner.small_file,
         "run_dir": str(learner.run_dir) if learner.run_dir else None,
     }
 
@@ -108,7 +107,6 @@ def load_learner(kind: type[Learner], path: str | os.PathLike[str], data: Any, c
     learner.epoch_offset = state.facts["epoch_offset"]
     learner.steps, learner.step_offset = state.facts.get("steps", 0), state.facts.get("step_offset", 0)
     learner.best_from = state.facts.get("best_from", 0)
-    learner.small_file = facts.get("small_file", False)
     learner.weights_epoch = facts["weights_epoch"]
     learner.remember_weights()
     return learner

@@ -190,7 +190,6 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         self.unrepeatable = ""  # why these calls do not make the same network again
         self.plan: FitPlan | None = None  # of the last fit
         self.calling = self.data_named = False
-        self.small_file = False  # compressed to a size: export writes whole numbers even where floats are faster
 
     def _take(self, data: DataModule, built: Built, source: str) -> None:
         self.data, self.module, self._source = data, built.net, source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from fastgpu.export.cuda import refuse_missing
 from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate, open_raw
 from fastgpu.optional import require
-from fastgpu.quantizing_places import CPU, CUDA, PLACES, PRECISIONS, Place, int8_model, place_of
+from fastgpu.quantizing_places import CPU, CUDA, PLACES, PRECISIONS, Place, int8_model, place_of, stored_model
 from fastgpu.shrinking import BATCHES, example_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_source", "placements", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -90,14 +91,16 @@ def run_quantize(
     return report
 
 
-def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Source:
-    """A quantized network as the source of a file of whole numbers; where that is slower here, the source of floats, and a
-    word; a learner that was compressed to a size is none to be fast.
+def int8_sources(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Iterator[Source]:
+    """A quantized network as sources of files of whole numbers, the best first; what is slower here is left out, with a word.
+
+    First all that is quantized computes with whole numbers. Then, on processors, weights alone are stored so: such a file is as small, and
+    as fast as floats.
 
     Args:
         samples: what `samples_of` gave.
         floats: the source with rounded weights.
-        forced: whether a slower one is wanted too.
+        forced: whether the first is wanted, however slow, and no other.
     """
     place, inputs = place_of(learner), str(next(iter(quantized_layers(learner.module).values())).inputs)
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
@@ -107,14 +110,23 @@ def int8_source(learner: Learner, samples: Sequence[Batch], floats: Source, *, f
         if forced:
             raise ArgumentError(FEW_ROWS + " Leave int8=True out.")
         learner.say(f"export: {FEW_ROWS} The file holds {floats.manifest['precision']}")
-        return floats
-    if not forced and not learner.small_file:
-        plain_ms, whole_ms = (each.median for each in place.latencies([plain, place.ready(whole)], source.example, 1))
-        if not _pays(plain_ms, whole_ms, inputs):
-            name, usual = PRECISIONS[inputs], floats.manifest["precision"]
-            learner.say(f"export: {name} takes {whole_ms / plain_ms:.2f} of {usual}'s time here, so the file holds floats; int8=True insists")
-            return floats
-    return whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
+        return
+    if forced or _is_fast(learner, source, plain, whole, floats.manifest["precision"], inputs):
+        yield whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
+        if forced or inputs == "float":
+            return
+    if place is CPU:
+        stored = dataclasses.replace(source, model=stored_model(learner, plain))
+        yield stored.stating(**{**floats.manifest, "precision": PRECISIONS["float"]})
+
+
+def _is_fast(learner: Learner, source: Source, plain: Any, whole: Source, usual: str, inputs: str) -> bool:
+    """Whether a source of whole numbers pays against one of floats, here; says so where not."""
+    place = place_of(learner)
+    before, after = (each.median for each in place.latencies([plain, place.ready(whole)], source.example, 1))
+    if not _pays(before, after, inputs):
+        learner.say(f"export: {PRECISIONS[inputs]} takes {after / before:.2f} of {usual}'s time here and is left out; int8=True insists")
+    return _pays(before, after, inputs)
 
 
 def _place(mode: str, device: str | None) -> Place:

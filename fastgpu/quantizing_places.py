@@ -27,7 +27,7 @@ from fastgpu.optional import require
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["CPU", "CUDA", "PLACES", "PRECISIONS", "Place", "int8_model", "latencies", "place_of"]
+__all__ = ["CPU", "CUDA", "PLACES", "PRECISIONS", "Place", "int8_model", "latencies", "place_of", "stored_model"]
 
 PRECISIONS = {"range": "int8", "dynamic": "int8, dynamic", "float": "int8 weights", "fp8": "fp8"}
 """How layers take their inputs -> what a file's manifest says of its numbers."""
@@ -83,6 +83,14 @@ def int8_model(learner: Learner, batches: Sequence[Mapping[str, Any]], floats: A
     taken = {each.name for each in floats.graph.input}
     feeds = [{name: value.numpy() for name, value in columns_of(x).items() if name in taken} for x in batches]
     return quantized(floats, feeds, ranges=input_ranges(learner.module), **settings)
+
+
+def stored_model(learner: Learner, floats: Any) -> Any:
+    """The learner's quantized network as an ONNX graph that computes with floats, made of whole weights when it is loaded; `floats` as in
+    `int8_model`."""
+    layers = quantized_layers(learner.module)
+    layer: Any = next(iter(layers.values()))
+    return with_whole_weights(floats, list(layers), bits=layer.bits, target=layer.target)
 
 
 def latencies(models: Sequence[Any], example: Mapping[str, Tensor], items: int = 1) -> list[Latency]:

@@ -85,7 +85,7 @@ class ShrinkVerbs:
 
         More and more channels go, as long as the metric holds; every network learns from the one that there was. Afterwards the
         learner holds the chosen network, or the one that it had, where none fits. What is reported of a file is that of the one that
-        `export` then writes: to a size with whole numbers, to a latency with those that are faster here.
+        `export` then writes.
 
         Args:
             target: `{"size": 0.1}` or `{"latency": 0.4}`: largest share of the ONNX file's bytes, or of its time for one item.
@@ -143,8 +143,8 @@ class ShrinkVerbs:
         Args:
             path: the file; its suffix tells the format, one without gets it.
             format: `"onnx"`, `"pt2"`, `"aoti"`, `"openvino"`, `"executorch"` or `"safetensors"`; None: by the suffix, else onnx.
-            int8: whether layers compute with whole numbers of 8 bits; `"auto"`: where the network is quantized, and that is faster here,
-                or it was compressed to a size, and near enough; else floats, and a line says why.
+            int8: whether layers compute with whole numbers of 8 bits; `"auto"`: where the network is quantized, and that is faster here and
+                near enough; else they compute with floats that are stored as whole numbers, and a line says why.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
             tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
 

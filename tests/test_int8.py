@@ -110,7 +110,7 @@ class TestQuantize:
         with pytest.raises(ArgumentError, match=r"Formats that hold whole numbers of a network for cpu are onnx, openvino\. pt2 came with int8=True"):
             learn.export(tmp_path / "model.pt2", int8=True)
 
-    def test_a_file_of_whole_numbers_that_is_refused_gives_way_to_floats(self, make, tmp_path, capsys):
+    def test_a_file_that_computes_with_whole_numbers_and_is_refused_gives_way_to_one_that_stores_them(self, make, tmp_path, capsys):
         learner = make(wide(), lr=1e-3, verbose=True)
         learner.fit(1)
         batches = list(batches_of(learner, learner.data.split("train")))
@@ -122,13 +122,15 @@ class TestQuantize:
         too_little = 0.85 * float(str(whole.value).split("differs by ")[1].split()[0])
         capsys.readouterr()
         made = learner.export(tmp_path / "model.onnx", tolerance=too_little)
-        assert made.certificate["precision"] == "float32"
+        assert made.certificate["precision"] == "int8 weights"
         assert made.certificate["largest_difference"] < too_little
         begun, refused, written = capsys.readouterr().out.splitlines()
         assert begun == f"export: writing {made.path}, which is then run and compared"
-        assert refused.startswith("export: the file holds floats, since the one of whole numbers was refused: An exported file must give what")
-        assert written.startswith(f"export: {made.path}: onnx, float32")
+        assert refused.startswith("export: the file holds int8 weights, since int8 was refused: An exported file must give what")
+        assert written.startswith(f"export: {made.path}: onnx, int8 weights")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json", "runs"]
+        floats = learner.export(tmp_path / "floats.onnx", int8=False)
+        assert made.path.stat().st_size < 0.3 * floats.path.stat().st_size
 
     @pytest.mark.parametrize(("mode", "architecture"), [("weights", None), ("weights", "mlp"), ("dynamic", "mlp/large")])
     def test_modes_without_ranges(self, make, mode, architecture, tmp_path):
