@@ -248,7 +248,7 @@ def test_files_that_are_no_whole_exports_are_refused(exported, tmp_path):
 
     with pytest.raises(CheckpointError, match=r"An exported model is a file. .*none.onnx cannot be read: No such file"):
         Predictor.load(tmp_path / "none.onnx")
-    with pytest.raises(CheckpointError, match="An exported model is a file. .* cannot be read: Is a directory"):
+    with pytest.raises(CheckpointError, match="is a folder. Open a run folder with Learner.load"):
         Predictor.load(tmp_path)
     refused(b"", "A Predictor opens what learn.export wrote. .* carries no manifest")
     refused(b"no model at all", "A Predictor opens what learn.export wrote")
