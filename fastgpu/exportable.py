@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -173,8 +174,10 @@ def metrics_of(learner: Learner, batches: Sequence[Batch], outputs: Sequence[Map
 
 
 def _sizes(n: int) -> list[int]:
-    """`n` as a sum of different sizes."""
-    found = []
-    for size in SIZES:
+    """`n` as a sum of the sizes, the last of them as often as needed."""
+    found: list[int] = []
+    for size in itertools.chain(SIZES, itertools.repeat(SIZES[-1])):
+        if sum(found) == n:
+            return found
         found.append(min(size, n - sum(found)))
-    return [size for size in [*found[:-1], n - sum(found[:-1])] if size]
+    return found

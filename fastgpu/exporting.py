@@ -39,14 +39,21 @@ __all__ = ["Exported", "export"]
 
 
 INT8_TOLERANCE = 0.1
-"""Largest difference between a file and the quantized network that it is made from, as a share of the largest output: values that lie
-between two steps of a grid fall to either side, and files of floats do not round them."""
+"""Mean distance between a file and the quantized network that it is made from, as a share of the outputs: values that lie between two
+steps of a grid fall to either side, and files that compute with floats do not round them. So an item that the network can hardly decide
+may come out otherwise, and the largest difference says little."""
 
 HALF = 0.05
 """Tolerance where the learner's own weights are of half precision: those of the file are not."""
 
 METRIC_TOLERANCE = 0.01
 """Largest difference of a metric, as a share of it, however large that of an output may be."""
+
+INT8_METRIC_TOLERANCE = 0.02
+"""The same of a quantized network: where one of 75 items falls to the other side, so many of 256 may be one way by chance."""
+
+INT8_SAMPLES = 256
+"""Items that a quantized network is tried on: few say little of what falls to either side."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,15 +95,15 @@ def export(
         require(package, need=f"Export to {format}")
     kind.ready()
     wanted = _wants_int8(learner, format, int8)
-    rounded = INT8_TOLERANCE if quantized_layers(learner.module) else HALF if is_half(learner.module) else 0.0
-    usual = max(kind.tolerance, rounded)
+    rounds = bool(quantized_layers(learner.module))
+    usual = max(kind.tolerance, INT8_TOLERANCE if rounds else HALF if is_half(learner.module) else 0.0)
     allowed = usual if tolerance is None else float(tolerance)
     with _stage(path) as staged, own_randomness():
         learner.say(f"export: writing {path}{', which is then run and compared' if verify else ''}")
         began = time.perf_counter()
-        batches = samples_of(learner)
+        batches = samples_of(learner, INT8_SAMPLES) if rounds else samples_of(learner)
         floats = make_source(learner, batches, allowed).stating(precision=kind.precision)
-        if quantized_layers(learner.module) and "val" in learner.data.splits:  # the history's are those of the network before
+        if rounds and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
             floats = floats.stating(metrics=metrics)
         whole = int8_sources(learner, batches, floats, forced=int8 is True) if wanted else ()
@@ -199,7 +206,8 @@ def _certificate(
     before = metrics_of(learner, batches, expected)
     after = metrics_of(learner, batches, [{name: torch.from_numpy(value) for name, value in each.items()} for each in found])
     samples = sum(batch["n"] for batch in batches)
-    _refuse(staged.name, agreement, before, after, tolerance, samples)
+    rounds = bool(quantized_layers(learner.module))
+    _refuse(staged.name, agreement, before, after, tolerance, samples, rounds=rounds)
     return {
         "file": staged.name,
         "format": format,
@@ -208,8 +216,11 @@ def _certificate(
         "entries": agreement.entries,
         "split": "val" if "val" in learner.data.splits else "train",
         "tolerance": tolerance,
+        "measure": "mean distance" if rounds else "largest difference",
         "largest_difference": agreement.largest,
+        "mean_distance": max(agreement.distance.values(), default=0.0),
         "differences": agreement.difference,
+        "distances": agreement.distance,
         "disagree": agreement.disagree,
         "metrics": {name: {"learner": before[name], "file": after[name]} for name in before},
         "versions": _versions(FORMATS[format].needs),
@@ -217,11 +228,14 @@ def _certificate(
     }
 
 
-def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after: Mapping[str, float], tolerance: float, samples: int) -> None:
-    if agreement.difference and agreement.largest > tolerance:
-        output = max(agreement.difference, key=lambda k: agreement.difference[k])
+def _refuse(
+    name: str, agreement: Agreement, before: Mapping[str, float], after: Mapping[str, float], tolerance: float, samples: int, *, rounds: bool
+) -> None:
+    measured = agreement.distance if rounds else agreement.difference
+    output = max(measured, key=lambda k: measured[k], default="")
+    if output and not measured[output] <= tolerance:
         raise ExportError(
-            f"An exported file must give what the learner gives. {name} differs by {agreement.largest:.2g} in {output} "
+            f"An exported file must give what the learner gives. {name} differs by {measured[output]:.2g} in {output}{' on average' * rounds} "
             f"(tolerance {tolerance:g}) on {samples} items, and was removed. Take another format, or a larger tolerance=."
         )
     for output, share in agreement.disagree.items():
@@ -230,9 +244,10 @@ def _refuse(name: str, agreement: Agreement, before: Mapping[str, float], after:
                 f"An exported file must give what the learner gives. {name} has other {output} in {share:.1%} of all (tolerance {tolerance:g}), "
                 "and was removed. Where they hardly differ in score, either may come out. Train longer, take another format, or a larger tolerance=."
             )
+    most = INT8_METRIC_TOLERANCE if rounds else METRIC_TOLERANCE
     for metric, value in before.items():
         # One item may fall to the other side of a threshold that it lies on.
-        if abs(after[metric] - value) > min(tolerance, METRIC_TOLERANCE) * max(1.0, abs(value)) + 1 / samples:
+        if abs(after[metric] - value) > min(tolerance, most) * max(1.0, abs(value)) + 1 / samples:
             raise ExportError(
                 f"An exported file must be as good as the learner. {name} has {metric} {after[metric]:.4g}, the learner {value:.4g}, on {samples} "
                 "items, and was removed. Take another format, or a larger tolerance=."
@@ -317,7 +332,9 @@ def _line(path: Path, format: str, size: int, certificate: Mapping[str, Any] | N
     if certificate is None:
         return f"{path}: {format}, {amount}, not verified"
     metrics = [f"{name} {each['learner']:.4g} -> {each['file']:.4g}" for name, each in certificate["metrics"].items()]
-    apart = f"differ by at most {certificate['largest_difference']:.1g} (tolerance {certificate['tolerance']:g})"
+    rounds = certificate["measure"] == "mean distance"
+    apart = f"{certificate['mean_distance']:.1g} on average" if rounds else f"at most {certificate['largest_difference']:.1g}"
+    apart = f"differ by {apart} (tolerance {certificate['tolerance']:g})"
     if not certificate["entries"]:  # of a detector that is sure of no object yet
         apart = "have no results in either that could be compared"
     return ", ".join([f"{path}: {format}, {certificate['precision']}, {amount}", f"{certificate['samples']} items {apart}", *metrics[:2]])

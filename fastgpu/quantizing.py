@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize"]
+__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize", "share_of_weights"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
 
 FEW_ROWS = "Whole numbers on a GPU need linear layers that see more than 16 rows of any one item. This network has none."
+
+FASTER = 0.97
+"""Share of a time below which another one is seen to be shorter."""
 
 NOISE = 1.05
 """A file with whole weights and inputs of floats may take this share of the floats' time: it is made to be small, not fast."""
@@ -57,6 +60,7 @@ def run_quantize(
     inputs = place.modes[mode]
     tried = placements(net, candidates) if inputs == "range" else _whole_weights(net, mode, inputs, place.target, candidates)
     batches = list(batches_of(learner, _split(learner, data))) if inputs == "range" else []
+    _refuse_alike(batches)
     key, higher = learner.task_module().monitor
     key = key.removeprefix("val_")
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}, {mode}, timed {place.clocked}")
@@ -68,6 +72,8 @@ def run_quantize(
     models = {"as it came": place.ready(source)}
     report.add("as it came", **{key: before})
     states: dict[str, Mapping[str, Tensor]] = {}
+    if inputs == "range":
+        tried = _called(net, tried, partial(_call, learner, batches))
     try:
         for step, layers in tried.items():
             prepare(net, inputs=inputs, target=place.target, only=layers)
@@ -75,6 +81,7 @@ def run_quantize(
                 calibrate(net, partial(_call, learner, batches))
             models[step] = place.ready(place.rounded(learner, batches, source, models["as it came"]))
             report.add(step, **{key: evaluate(learner)[key]})
+            report.note(f"{step}: {share_of_weights(net)}")
             states[step] = copy.deepcopy(net.state_dict())
             load_weights(net, saved)
     finally:
@@ -161,7 +168,9 @@ def _split(learner: Learner, data: Any) -> Split:
 
 def placements(net: nn.Module, candidates: str | Sequence[str]) -> dict[str, list[str]]:
     """Name of a step -> the layers of its placement; those that are no different from an earlier one are left out."""
-    wanted = PLACEMENTS if candidates == "auto" else [candidates] if isinstance(candidates, str) else list(candidates)
+    if not isinstance(candidates, (str, list, tuple)) or not candidates:
+        raise ArgumentError(f"candidates are 'auto', or some of {', '.join(PLACEMENTS)}. {candidates!r} came. Leave it out for all of them.")
+    wanted = PLACEMENTS if candidates == "auto" else [candidates] if isinstance(candidates, str) else candidates
     layers, found = quantizable(net), dict[str, list[str]]()
     if not layers:
         prepare(net)  # says what is missing
@@ -184,6 +193,29 @@ def _whole_weights(net: nn.Module, mode: str, inputs: str, target: str, candidat
     if not layers:
         prepare(net, target=target)  # says what is missing
     return {mode: layers}
+
+
+def _called(net: nn.Module, tried: Mapping[str, Sequence[str]], run: Callable[[], Any]) -> dict[str, list[str]]:
+    """The placements without the layers that a network has and does not use."""
+    seen: set[str] = set()
+    hooks = [net.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: seen.add(name)) for name in quantizable(net)]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return {step: called for step, layers in tried.items() if (called := [name for name in layers if name in seen])}
+
+
+def _refuse_alike(batches: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse items of calibration that are all the same.
+
+    Raises:
+        DataError: they are.
+    """
+    first = {name: value[0] for name, value in batches[0].items() if isinstance(value, Tensor)} if batches else {}
+    alike = all(batch[name].shape[1:] == one.shape and bool((batch[name] == one).all()) for batch in batches for name, one in first.items())
+    items = sum(len(next(iter(batch.values()))) for batch in batches)
+    if first and alike and items > 1:
+        raise DataError(f"Calibration needs items that differ. All {items} are the same. Give some hundred like those of training.")
 
 
 def _pointwise(layer: Any) -> bool:
@@ -225,7 +257,7 @@ def graph_facts(models: Sequence[Any], example: Mapping[str, Tensor], place: Pla
 
 
 def _pays(before_ms: float, after_ms: float, inputs: str) -> bool:
-    return after_ms < before_ms if inputs != "float" else after_ms <= NOISE * before_ms
+    return after_ms <= (NOISE if inputs == "float" else FASTER) * before_ms
 
 
 def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float, inputs: str) -> str | None:
@@ -241,6 +273,23 @@ def _choose(report: CompressionReport, key: str, higher: bool, max_drop: float, 
             best = step
     report.note(f"kept: {best['step']}" if best else "kept: the network as it came; nothing else is within the budget and worth it")
     return best["step"] if best else None
+
+
+def share_of_weights(net: nn.Module) -> str:
+    """How much of a quantized network is whole numbers, and what is not: for a report.
+
+    Example:
+        >>> net = nn.ModuleDict({"words": nn.Embedding(9, 16), "out": nn.Linear(16, 4)})
+        >>> _ = prepare(net)
+        >>> share_of_weights(net)
+        '1 layer, 31% of the weights; in floats: words (Embedding)'
+    """
+    layers = quantized_layers(net)
+    weights = {name: sum(p.numel() for p in part.parameters(recurse=False) if p.ndim > 1) for name, part in net.named_modules()}
+    left = [f"{name or 'the network'} ({type(net.get_submodule(name)).__name__})" for name, n in weights.items() if n and name not in layers]
+    share = sum(weights[name] for name in layers) / max(1, sum(weights.values()))
+    said = f"{len(layers)} layer{'s' * (len(layers) > 1)}, {share:.0%} of the weights"
+    return f"{said}; in floats: {', '.join(left[:5])}{f' and {len(left) - 5} others' * (len(left) > 5)}" if left else said
 
 
 def _cost(step: Mapping[str, Any]) -> float:

@@ -146,7 +146,8 @@ class ShrinkVerbs:
             int8: whether layers compute with whole numbers of 8 bits; `"auto"`: where the network is quantized, and that is faster here and
                 near enough; else they compute with floats that are stored as whole numbers, and a line says why.
             verify: run held-out items through the file in a new process, compare, and write a certificate `<path>.json`.
-            tolerance: largest difference of an output that is allowed, as a share of the largest; None: the format's.
+            tolerance: largest difference of an output that is allowed, as a share of the largest; of a quantized network the mean distance
+                of the outputs, as a share of them; None: the format's.
 
         Raises:
             ExportError: the network cannot be exported, or the file differs; nothing is left behind.

@@ -123,7 +123,7 @@ class TestQuantize:
         capsys.readouterr()
         made = learner.export(tmp_path / "model.onnx", tolerance=too_little)
         assert made.certificate["precision"] == "int8 weights"
-        assert made.certificate["largest_difference"] < too_little
+        assert made.certificate["mean_distance"] < too_little
         begun, refused, written = capsys.readouterr().out.splitlines()
         assert begun == f"export: writing {made.path}, which is then run and compared"
         assert refused.startswith("export: the file holds int8 weights, since int8 was refused: An exported file must give what")

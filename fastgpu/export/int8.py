@@ -66,8 +66,9 @@ def layers_of(model: Any, names: Sequence[str], *, inside: bool = False) -> list
 
 
 def _layer_of(node: Any, names: Collection[str]) -> str | None:
-    """The layer whose weight a node reads, by the weight's whole name, or else by the modules around the node, innermost first."""
-    places = [node.input[1].removesuffix(".weight"), *reversed(_around(node))]
+    """The layer whose weight a node reads, by the modules around the node, innermost first, or else by the weight's whole name, which tied
+    layers share."""
+    places = [*reversed(_around(node)), node.input[1].removesuffix(".weight")]
     return next((name for name in (place.removeprefix(WITHIN) for place in places) if name in names), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
 
     for package in ("onnx", "onnxscript"):
         require(package, need="Export to ONNX")
-    lengths = lengths or {}
+    graph, lengths = _single(graph), lengths or {}
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic, **({lengths[name]: dynamic} if name in lengths else {})} for name in graph.inputs)
     with tracing(graph, "onnx"):
@@ -71,6 +72,12 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
     _place_in_loops(model, graph)
     _name_axes(model, lengths)
     return model
+
+
+def _single(graph: Graph) -> Graph:
+    """The graph in single precision: onnxruntime lacks many operations, convolutions among them, in double."""
+    doubles = any(str(value.dtype) == "torch.float64" for value in graph.model.parameters())
+    return copy.deepcopy(graph).float() if doubles else graph
 
 
 def finish(model: ModelProto, manifest: Mapping[str, Any], path: Path) -> None:
