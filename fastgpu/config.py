@@ -132,7 +132,7 @@ def _share(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """A setting for JSON and YAML; an object of the user's own stands as `{"object": "..."}`."""
-    if isinstance(value, (np.generic, np.ndarray)):
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim < 2:  # others are data
         value = value.tolist()
     if isinstance(value, (str, int, float, bool, type(None))):
         return value

@@ -10,7 +10,8 @@ import torch
 from compressible import FAMILIES, network
 from torch import nn
 
-from fastgpu import Learner
+from fastgpu import Learner, Predictor
+from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.errors import ArgumentError, DataError, ExportError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
@@ -156,6 +157,44 @@ class TestQuantize:
             make(nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten())).quantize("dynamic")
         with pytest.raises(ArgumentError, match="candidates are placements of mode='int8'"):
             learn_once.quantize("weights", candidates="all")
+
+    def test_calibration_refuses_items_that_say_nothing(self, learn_once):
+        alike = (np.full((40, 8, 8), 7, np.uint8), np.arange(40) % 10)
+        with pytest.raises(DataError, match="Calibration needs items that differ. All 40 are the same"):
+            learn_once.quantize(data=alike)
+        with pytest.raises(DataError, match="without targets. Give"):
+            learn_once.quantize(data=alike[0])
+        with pytest.raises(ArgumentError, match=r"candidates are 'auto', or some of all, inner, pointwise\. \[\] came"):
+            learn_once.quantize(candidates=[])
+
+    def test_tied_layers_have_ranges_of_their_own(self, make, tmp_path):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        net[3].weight = net[1].weight
+        learner = make(net, lr=1e-2)
+        learner.fit(2)
+        learner.fit(1, callbacks=[QuantizationAwareTraining()])
+        low, high = (quantized_layers(learner.module)[name].input_range.high.item() for name in ("1", "3"))
+        assert not 0.8 < low / high < 1.25
+        assert learner.export(tmp_path / "tied.onnx", int8=True).certificate["mean_distance"] < 0.03
+
+    def test_a_layer_that_is_never_called_stays_as_it_is(self, make):
+        class Network(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.used, self.unused = small(), nn.Linear(4, 4)
+
+            def forward(self, x):
+                return self.used(x)
+
+        report = make(Network(), lr=1e-2).quantize(max_drop=100)
+        assert "in floats: unused (Linear)" in report.notes[0]
+
+    def test_a_network_in_double_precision(self, make, tmp_path):
+        learner = make(small(), lr=1e-2, precision="64-true")
+        learner.fit(1)
+        assert learner.export(tmp_path / "floats.onnx").certificate["largest_difference"] < 1e-4
+        learner.quantize(max_drop=100)
+        assert Predictor.load(tmp_path / "floats.onnx").predict(np.zeros((2, 8, 8), np.uint8)).labels
 
     def test_int8_of_a_network_of_floats(self, learn_once, tmp_path):
         with pytest.raises(ArgumentError, match=r"int8=True exports a quantized network\. This one computes with floats"):

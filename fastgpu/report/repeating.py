@@ -51,7 +51,8 @@ def recorded(verb: Callable[P, R]) -> Callable[P, R]:
         given = dict(list(signature.bind(*args, **kwargs).arguments.items())[1:])
         given |= given.pop("options", {})
         parameters = signature.parameters
-        said = {k: plain(v) for k, v in given.items() if k not in parameters or parameters[k].default is not v and parameters[k].default != v}
+        # As plain data: an array would be compared with the default value by value.
+        said = {k: plain(v) for k, v in given.items() if k not in parameters or plain(v) != parameters[k].default}
         before, epochs = list(learner.calls), len(learner.history)
         learner.calls.append(FitCall(verb=verb.__name__, arguments=said, before=epochs))
         learner.calling = True
