@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fastgpu.compress.quantize import quantized_layers
-from fastgpu.errors import ArgumentError, UnknownNameError
+from fastgpu.errors import ArgumentError, ExportError, UnknownNameError
 from fastgpu.export.base import FORMATS, Format
 from fastgpu.export.eager import EAGER
 from fastgpu.export.worker import Worker
@@ -51,17 +51,19 @@ class Benchmark:
 
     Args:
         rows: one a format, plain numbers and words.
+        left_out: format that could not be measured -> why not.
     """
 
-    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
-        self.rows = list(rows)
+    def __init__(self, rows: Sequence[dict[str, Any]], left_out: Mapping[str, str] | None = None) -> None:
+        self.rows, self.left_out = list(rows), dict(left_out or {})
 
     def __repr__(self) -> str:
         head = ["format", "numbers", str(self.rows[0]["metric"]), "differs", "ms at 1", "ms at 32", "items/s", "MB", "memory MB"]
         cells = [head, *map(_cells, self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
         lines = ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]) for row in cells]
-        return "\n".join([*lines, f"CPU time of {self.rows[0]['threads']} thread, median of {ROUNDS} alternating rounds (slowest - fastest)"])
+        lines.append(f"CPU time of {self.rows[0]['threads']} thread, median of {ROUNDS} alternating rounds (slowest - fastest)")
+        return "\n".join([*lines, *(f"{name} is left out: {why}" for name, why in self.left_out.items())])
 
     def __getitem__(self, format: str) -> dict[str, Any]:
         for row in self.rows:
@@ -82,9 +84,9 @@ class Benchmark:
 
 def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
     """Measure formats of a learner's network; see `Learner.benchmark`."""
-    names = [formats] if isinstance(formats, str) else list(formats)
-    if not names:
-        raise ArgumentError("A benchmark needs at least one format. None came. Give for example formats=('torch', 'onnx').")
+    if not isinstance(formats, (str, list, tuple)) or not formats:
+        raise ArgumentError(f"A benchmark needs at least one format. {formats!r} came. Give for example formats=('torch', 'onnx').")
+    names = [formats] if isinstance(formats, str) else formats
     kinds = {name: _format(name) for name in names}
     batches = samples_of(learner, SAMPLES)
     for kind in kinds.values():
@@ -94,6 +96,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
     given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
     expected = by_learner(learner, source.graph, batches)
     rows: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, ExportError] = {}
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         folder = Path(place)
         timed = _timed_batches(given, folder)
@@ -101,13 +104,18 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
         for name, kind in kinds.items():
             file = folder / f"model{kind.suffix}"
             written = source.stating(precision=kind.precision)
-            if target in kind.targets:
-                # as export writes it, where it proves it
-                whole = whole or next(int8_sources(learner, batches, written, forced=False), written)
-                written = whole
-            kind.write(written, file)
-            workers[name] = stack.enter_context(Worker(kind.load, file, threads=THREADS))
-            found = workers[name].run(given, folder)
+            try:
+                if target in kind.targets:
+                    # as export writes it, where it proves it
+                    whole = whole or next(int8_sources(learner, batches, written, forced=False), written)
+                    written = whole
+                kind.write(written, file)
+                worker = stack.enter_context(Worker(kind.load, file, threads=THREADS))
+                found = worker.run(given, folder)
+            except ExportError as error:
+                left_out[name] = error
+                continue
+            workers[name] = worker
             sizes = [file.with_name(file.stem + suffix) for suffix in kind.companions]
             rows[name] = {
                 "format": name,
@@ -116,16 +124,23 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
                 "difference": agreement_of(learner, found, expected).largest,
                 "size_mb": sum(path.stat().st_size for path in (file, *sizes)) / 2**20,
             }
-        for size, file in timed.items():
-            times = {name: [] for name in workers}
-            for _ in range(ROUNDS):
-                for name, worker in workers.items():
-                    times[name].append(worker.time(file, SECONDS, kinds[name].clock))
-            for name, each in times.items():
-                rows[name] |= {f"ms_{size}": statistics.median(each), f"spread_{size}": max(each) - min(each)}
-        for name, worker in workers.items():
-            rows[name] |= {"per_second": 32000 / rows[name]["ms_32"], "memory_mb": worker.memory(), "threads": THREADS}
-    return Benchmark([rows[name] for name in kinds])
+        if not rows:
+            raise next(iter(left_out.values()))
+        _time(workers, timed, kinds, rows)
+    return Benchmark(list(rows.values()), {name: str(error) for name, error in left_out.items()})
+
+
+def _time(workers: Mapping[str, Worker], timed: Mapping[int, Path], kinds: Mapping[str, Format], rows: dict[str, dict[str, Any]]) -> None:
+    """Let the processes take turns, and note their times and memory."""
+    for size, file in timed.items():
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(ROUNDS):
+            for name, worker in workers.items():
+                times[name].append(worker.time(file, SECONDS, kinds[name].clock))
+        for name, each in times.items():
+            rows[name] |= {f"ms_{size}": statistics.median(each), f"spread_{size}": max(each) - min(each)}
+    for name, worker in workers.items():
+        rows[name] |= {"per_second": 32000 / rows[name]["ms_32"], "memory_mb": worker.memory(), "threads": THREADS}
 
 
 def _format(name: str) -> Format:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import glob
 import hashlib
 import itertools
@@ -13,23 +12,20 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-import fastgpu
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, ExportError, RunFolderError
 from fastgpu.export.base import FORMATS, Format, Source, format_of
 from fastgpu.export.graph import is_half
-from fastgpu.export.verify import Agreement, outputs_of
-from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
+from fastgpu.exportable import make_source, samples_of
 from fastgpu.judging import evaluate
 from fastgpu.optional import require
+from fastgpu.proving import Limits, certificate_of, limits_of
 from fastgpu.quantizing import int8_sources
+from fastgpu.reading.base import READERS
 from fastgpu.train.reproducible import own_randomness
 
 if TYPE_CHECKING:
@@ -37,20 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exported", "export"]
 
-
-INT8_TOLERANCE = 0.1
-"""Mean distance between a file and the quantized network that it is made from, as a share of the outputs: values that lie between two
-steps of a grid fall to either side, and files that compute with floats do not round them. So an item that the network can hardly decide
-may come out otherwise, and the largest difference says little."""
-
-HALF = 0.05
-"""Tolerance where the learner's own weights are of half precision: those of the file are not."""
-
-METRIC_TOLERANCE = 0.01
-"""Largest difference of a metric, as a share of it, however large that of an output may be."""
-
-INT8_METRIC_TOLERANCE = 0.02
-"""The same of a quantized network: where one of 75 items falls to the other side, so many of 256 may be one way by chance."""
 
 INT8_SAMPLES = 256
 """Items that a quantized network is tried on: few say little of what falls to either side."""
@@ -81,12 +63,14 @@ def export(
     learner: Learner, path: str | os.PathLike[str], format: str | None, int8: bool | str, verify: bool, tolerance: float | None
 ) -> Exported:
     """Write a learner as a file for another runtime; see `Learner.export`."""
-    if not isinstance(path, (str, os.PathLike)) or not Path(path).name or os.fspath(path).endswith(("/", os.sep)):
+    if not isinstance(path, (str, os.PathLike)) or not Path(path).name or os.fspath(path).endswith(("/", os.sep)) or "\0" in os.fspath(path):
         raise ArgumentError(f"path is where the file is to be. {path!r} came. Give for example 'model.onnx'.")
     path, format = format_of(Path(path).expanduser(), format)
     kind = FORMATS[format]
-    if int8 not in (True, False, "auto"):
+    if int8 != "auto" and not isinstance(int8, bool):
         raise ArgumentError(f"int8 is True, False or 'auto'. {int8!r} came.")
+    if not isinstance(verify, bool):
+        raise ArgumentError(f"verify is True or False. {verify!r} came.")
     if tolerance is not None and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf")):
         raise ArgumentError(f"tolerance is a share of the largest output, 0 or more. {tolerance!r} came. Leave it out for {format}'s own.")
     if verify:
@@ -96,19 +80,20 @@ def export(
     kind.ready()
     wanted = _wants_int8(learner, format, int8)
     rounds = bool(quantized_layers(learner.module))
-    usual = max(kind.tolerance, INT8_TOLERANCE if rounds else HALF if is_half(learner.module) else 0.0)
-    allowed = usual if tolerance is None else float(tolerance)
+    limits = limits_of(kind, tolerance, rounds=rounds, half=is_half(learner.module))
     with _stage(path) as staged, own_randomness():
         learner.say(f"export: writing {path}{', which is then run and compared' if verify else ''}")
         began = time.perf_counter()
         batches = samples_of(learner, INT8_SAMPLES) if rounds else samples_of(learner)
-        floats = make_source(learner, batches, allowed).stating(precision=kind.precision)
+        floats = make_source(learner, batches, limits.output).stating(precision=kind.precision)
         if rounds and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
             floats = floats.stating(metrics=metrics)
+        if rounds and not wanted and int8 == "auto":
+            learner.say(f"export: {format} holds no whole numbers of such a network, so the file computes with {kind.precision}")
         whole = int8_sources(learner, batches, floats, forced=int8 is True) if wanted else ()
         sources = itertools.chain(whole, () if int8 is True else (floats,))
-        certificate = _write_first(learner, format, staged, sources, batches, allowed, verify)
+        certificate = _write_first(learner, format, staged, sources, batches, limits, verify)
         names = [path.name, *(path.stem + suffix for suffix in kind.companions)]
         if certificate is not None:
             certificate["seconds"] = round(time.perf_counter() - began, 2)
@@ -122,6 +107,8 @@ def export(
             os.replace(staged.with_name(name), path.with_name(name))
     made = Exported(path=path, certificate=certificate, line=_line(path, format, size, certificate))
     learner.say(f"export: {made!r}")
+    if format == "onnx" and learner.data.input.kind not in READERS:
+        learner.say(f"export: the Predictor reads no items of the kind {learner.data.input.kind}; run the file in onnxruntime")
     return made
 
 
@@ -134,7 +121,7 @@ def refuse_own(learner: Learner, kind: Format) -> None:
     if kind.rebuilds and not learner.from_zoo:
         raise ExportError(
             f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
-            "code is not in it. Give verify=False, or take format='pt2'."
+            "code is not in it. Give verify=False, or keep the learner with learn.save."
         )
 
 
@@ -158,7 +145,7 @@ def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:
 
 
 def _write_first(
-    learner: Learner, format: str, staged: Path, sources: Iterable[Source], batches: Sequence[Batch], tolerance: float, verify: bool
+    learner: Learner, format: str, staged: Path, sources: Iterable[Source], batches: Sequence[Batch], limits: Limits, verify: bool
 ) -> dict[str, Any] | None:
     """Write the first source that holds, and say what speaks against those before it; what verifying it finds.
 
@@ -169,7 +156,7 @@ def _write_first(
     for source in sources:
         precision = source.manifest["precision"]
         try:
-            certificate = _write(learner, format, staged, source, batches, tolerance, verify)
+            certificate = _write(learner, format, staged, source, batches, limits, verify)
         except ExportError as error:
             refused[precision] = error
             continue
@@ -180,78 +167,15 @@ def _write_first(
 
 
 def _write(
-    learner: Learner, format: str, staged: Path, source: Source, batches: Sequence[Batch], tolerance: float, verify: bool
+    learner: Learner, format: str, staged: Path, source: Source, batches: Sequence[Batch], limits: Limits, verify: bool
 ) -> dict[str, Any] | None:
     """Write a source, over what was tried there before; what verifying it finds.
 
     Raises:
-        ExportError: it cannot be written, or is further from the learner than the tolerance.
+        ExportError: it cannot be written, or is further from the learner than the limits.
     """
     FORMATS[format].write(source, staged)
-    return _certificate(learner, format, staged, source, batches, tolerance) if verify else None
-
-
-def _certificate(
-    learner: Learner, format: str, staged: Path, source: Source, batches: Sequence[Batch], tolerance: float
-) -> dict[str, Any]:
-    """Run the written file and the learner on the same items, and say how far apart they are.
-
-    Raises:
-        ExportError: further than the tolerance.
-    """
-    given = [{name: batch["x"][name].numpy() for name in source.graph.inputs} for batch in batches]
-    found = outputs_of(FORMATS[format], staged, given)
-    expected = by_learner(learner, source.graph, batches)
-    agreement = agreement_of(learner, found, expected)
-    before = metrics_of(learner, batches, expected)
-    after = metrics_of(learner, batches, [{name: torch.from_numpy(value) for name, value in each.items()} for each in found])
-    samples = sum(batch["n"] for batch in batches)
-    rounds = bool(quantized_layers(learner.module))
-    _refuse(staged.name, agreement, before, after, tolerance, samples, rounds=rounds)
-    return {
-        "file": staged.name,
-        "format": format,
-        "precision": source.manifest["precision"],
-        "samples": samples,
-        "entries": agreement.entries,
-        "split": "val" if "val" in learner.data.splits else "train",
-        "tolerance": tolerance,
-        "measure": "mean distance" if rounds else "largest difference",
-        "largest_difference": agreement.largest,
-        "mean_distance": max(agreement.distance.values(), default=0.0),
-        "differences": agreement.difference,
-        "distances": agreement.distance,
-        "disagree": agreement.disagree,
-        "metrics": {name: {"learner": before[name], "file": after[name]} for name in before},
-        "versions": _versions(FORMATS[format].needs),
-        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _refuse(
-    name: str, agreement: Agreement, before: Mapping[str, float], after: Mapping[str, float], tolerance: float, samples: int, *, rounds: bool
-) -> None:
-    measured = agreement.distance if rounds else agreement.difference
-    output = max(measured, key=lambda k: measured[k], default="")
-    if output and not measured[output] <= tolerance:
-        raise ExportError(
-            f"An exported file must give what the learner gives. {name} differs by {measured[output]:.2g} in {output}{' on average' * rounds} "
-            f"(tolerance {tolerance:g}) on {samples} items, and was removed. Take another format, or a larger tolerance=."
-        )
-    for output, share in agreement.disagree.items():
-        if share > tolerance + 1 / samples:  # as below
-            raise ExportError(
-                f"An exported file must give what the learner gives. {name} has other {output} in {share:.1%} of all (tolerance {tolerance:g}), "
-                "and was removed. Where they hardly differ in score, either may come out. Train longer, take another format, or a larger tolerance=."
-            )
-    most = INT8_METRIC_TOLERANCE if rounds else METRIC_TOLERANCE
-    for metric, value in before.items():
-        # One item may fall to the other side of a threshold that it lies on.
-        if abs(after[metric] - value) > min(tolerance, most) * max(1.0, abs(value)) + 1 / samples:
-            raise ExportError(
-                f"An exported file must be as good as the learner. {name} has {metric} {after[metric]:.4g}, the learner {value:.4g}, on {samples} "
-                "items, and was removed. Take another format, or a larger tolerance=."
-            )
+    return certificate_of(learner, format, staged, source, batches, limits) if verify else None
 
 
 @contextlib.contextmanager
@@ -263,11 +187,12 @@ def _stage(path: Path) -> Iterator[Path]:
     Raises:
         RunFolderError: nothing can be written there.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # which does not fail at a name that is too long
         raise RunFolderError(f"An exported file must be written to a file. {path} is a folder. Give a name in it: {path / 'model.onnx'}.")
-    missing = next((p for p in reversed(path.parent.parents) if not p.exists()), None) or (path.parent if not path.parent.exists() else None)
+    missing: Path | None = None
     folder = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        missing = next((p for p in (*reversed(path.parent.parents), path.parent) if not p.exists()), None)
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
             if not _alive(left.name.split(".")[-2]):
@@ -317,14 +242,6 @@ def _alive(process: str) -> bool:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {"fastgpu": fastgpu.__version__}
-    for package in ("torch", *packages):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
 
 
 def _line(path: Path, format: str, size: int, certificate: Mapping[str, Any] | None) -> str:

@@ -76,6 +76,8 @@ class Predictor:
         """
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise ArgumentError(f"threads is a whole number from 1. {threads!r} came. Leave it out for one a core.")
+        if not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(f"path is the .onnx file that learn.export wrote. {path!r} came. Give for example 'model.onnx'.")
         path = Path(path).expanduser()
         facts = read_manifest(path)
         _refuse_strange(facts, path)

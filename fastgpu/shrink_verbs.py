@@ -161,7 +161,7 @@ class ShrinkVerbs:
         """Metric, latency, throughput, size and memory of the network in several formats, each in a process of its own.
 
         Args:
-            formats: `"torch"`, the network as it is, and names of formats as `export` takes them.
+            formats: `"torch"`, the network in PyTorch (of a quantized one as it computes with floats), and names of formats as `export` takes them.
         """
         from fastgpu.benchmarking import benchmark
 

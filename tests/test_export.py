@@ -275,7 +275,7 @@ class TestRefused:
     def test_a_file_that_differs_is_removed_and_an_earlier_one_stays(self, learner, tmp_path):
         path = tmp_path / "model.onnx"
         path.write_text("earlier")
-        with pytest.raises(ExportError, match=r"model.onnx differs by .* in probabilities \(tolerance 0\) on 64 items, and was removed"):
+        with pytest.raises(ExportError, match=r"model.onnx differs by .* in probabilities \(tolerance 0\) on 64 items, and is not kept"):
             learner.export(path, tolerance=0.0)
         assert path.read_text() == "earlier"
         assert [each.name for each in tmp_path.iterdir() if each.name != "runs"] == ["model.onnx"]
@@ -300,7 +300,7 @@ class TestRefused:
             learner.export(tmp_path / "model.onnx", tolerance=-1)
         with pytest.raises(UnknownNameError, match="Unknown export format 'torhc'. Did you mean 'torch'"):
             learner.benchmark(["torhc"])
-        with pytest.raises(ArgumentError, match="at least one format. None came"):
+        with pytest.raises(ArgumentError, match=r"at least one format. \[\] came"):
             learner.benchmark([])
 
     def test_places_that_cannot_be_written(self, learner, tmp_path):
@@ -440,6 +440,23 @@ def test_benchmark(learner):
     assert json.loads(json.dumps(found.to_dict())) == found.rows
     with pytest.raises(UnknownNameError, match="Unknown format in this benchmark 'onx'. Did you mean 'onnx'"):
         found["onx"]
+
+
+def test_a_format_that_cannot_be_measured_is_left_out(learner, monkeypatch):
+    class Own(nn.Flatten):
+        pass
+
+    monkeypatch.setattr(Own, "__module__", "__main__")
+    learner.module = nn.Sequential(Own(), learner.module)
+    learner.from_zoo = False
+    found = learner.benchmark()
+    assert [row["format"] for row in found.rows] == ["onnx"]
+    assert "torch is left out: PyTorch is measured in a process of its own" in repr(found)
+    assert "Own is defined in the script or notebook that runs" in found.left_out["torch"]
+    with pytest.raises(ExportError, match="Own is defined in the script"):
+        learner.benchmark("torch")
+    with pytest.raises(ArgumentError, match="A benchmark needs at least one format. None came"):
+        learner.benchmark(None)
 
 
 def test_from_a_shell(learner, out, tmp_path, capsys):

@@ -73,7 +73,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.NoSuchOption as error:
         return _fail(_unknown_option(error), WRONG_CALL)
     except click.BadParameter as error:
-        return _fail(error.message if error.message else _usage(error), WRONG_CALL)
+        return _fail(error.format_message() if error.message else _usage(error), WRONG_CALL)
     except click.UsageError as error:
         return _fail(_usage(error), WRONG_CALL)
     except click.ClickException as error:

@@ -36,7 +36,7 @@ def export(ctx: click.Context, **_: Any) -> None:
     """
     asked = given(ctx)
     how = {name: asked[name] for name in shrinking("export") if name in asked}
-    click.echo(repr(_loaded(asked).export(asked["out"], **how)))
+    _loaded(asked, verbose=True).export(asked["out"], **how)  # which says what it writes, and why
 
 
 @click.command(
@@ -57,11 +57,11 @@ def benchmark(ctx: click.Context, **_: Any) -> None:
     click.echo(repr(_loaded(asked).benchmark(**how)))
 
 
-def _loaded(asked: dict[str, Any]) -> Learner:
+def _loaded(asked: dict[str, Any], *, verbose: bool = False) -> Learner:
     from fastgpu.learner import Learner
 
     changes = {name: asked[name] for name in ("target", "data_dir") if name in asked}
     data = asked.get("data")
     if data is None:
         data = data_of(Learner.load(asked["model"], verbose=False))
-    return Learner.load(asked["model"], data, **changes, verbose=False)
+    return Learner.load(asked["model"], data, **changes, verbose=verbose)

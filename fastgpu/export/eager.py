@@ -14,10 +14,16 @@ def write(source: Source, path: Path) -> None:
     """Pickle the graph, for a process that this one starts and that has the same code.
 
     Raises:
-        ExportError: the network cannot be pickled.
+        ExportError: the network cannot be pickled, or its code is in the script that runs.
     """
     import torch
 
+    own = next((type(part).__name__ for part in source.graph.modules() if type(part).__module__ == "__main__"), None)
+    if own is not None:
+        raise ExportError(
+            f"PyTorch is measured in a process of its own, which imports the network's code. {own} is defined in the script or notebook that runs. "
+            "Move it into a file that is imported."
+        )
     try:
         torch.save(source.graph, path)
     except Exception as error:  # a lambda, a lock, a class in a function

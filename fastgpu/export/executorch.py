@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fastgpu.errors import ExportError
 from fastgpu.export.base import FORMATS, Format, Run, Source
 from fastgpu.export.manifest import KEY, header
 from fastgpu.export.pt2 import program, torch_run
@@ -16,6 +17,9 @@ __all__ = ["MOST", "load", "write"]
 MOST = 64
 """Items of the largest batch: the format lays out its memory beforehand."""
 
+RESIZES = "upsample_bilinear2d_aa"
+"""Operation whose kernel leaves its output as large as that of the largest batch (1.5)."""
+
 LONGER = 4
 """How many times the length of the example's items an item may have, where lengths differ."""
 
@@ -24,7 +28,7 @@ def write(source: Source, path: Path) -> None:
     """Lower a source to XNNPACK, what it lacks to portable kernels; a method `fastgpu` gives the manifest as bytes.
 
     Raises:
-        ExportError: the network cannot be traced, or not be lowered.
+        ExportError: the network cannot be traced, or not be lowered, or resizes pictures.
     """
     import torch
 
@@ -39,6 +43,11 @@ def write(source: Source, path: Path) -> None:
         from executorch.exir import to_edge_transform_and_lower
 
         lowered = to_edge_transform_and_lower(made, partitioner=[XnnpackPartitioner()], constant_methods={KEY: said})
+        if any(RESIZES in node.name for node in lowered.exported_program().graph.nodes):
+            raise ExportError(
+                "ExecuTorch resizes pictures in batches of one size alone. The network is given pictures of another size than its own. "
+                "Take another format, or train with pictures of the network's size, image_size=."
+            )
         path.write_bytes(lowered.to_executorch().buffer)
 
 

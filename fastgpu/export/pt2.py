@@ -36,6 +36,10 @@ def program(source: Source, format: str, *, batch: int | None = None, length: in
     many, long = torch.export.Dim.DYNAMIC(max=batch), torch.export.Dim.DYNAMIC(max=length)
     shapes = tuple({0: many, **({source.lengths[name]: long} if name in source.lengths else {})} for name in source.graph.inputs)
     columns = tuple(source.example[name] for name in source.graph.inputs)
+    if batch is not None:  # with few items, branches for few of them in torch's own kernels would bound the rest
+        taken = {size for value in columns for size in value.shape[1:]}
+        count = next(n for n in range(batch, 1, -1) if n not in taken)  # as the example's: equal sizes are taken for the same one
+        columns = tuple(value[torch.arange(count) % len(value)] for value in columns)
     with tracing(source.graph, format):
         made = torch.export.export(source.graph, columns, dynamic_shapes=(shapes,))
     for part in made.graph_module.modules():  # bodies of loops are modules in it
