@@ -102,7 +102,7 @@ class _Search:
     def run(self, epochs: int) -> None:
         for amount in AMOUNTS:
             trial = trial_of(self.learner, self.folder)
-            trial.state_file = None  # the network as it is learns from what it was, not the last epoch's
+            trial.state_file = None  # it begins with the network that is judged, which need not be the last epoch's
             try:
                 _train(trial, amount, epochs, self.teacher)
             except (ModelError, NonFiniteLossError) as error:
