@@ -140,9 +140,9 @@ class _Search:
         plain = self.key == "latency" and not amount and precision != "int8"  # the graph as it came: what its time differs by is noise
         reached = 1.0 if plain else shares[self.key]
         if reached <= TARGETS[self.key] and (self.best is None or reached < self.best[0]):
-            if self.best is not None:
-                discard(self.best[1])
-            self.best = reached, trial, step
+            before, self.best = self.best, (reached, trial, step)
+            if before is not None:  # after the new one is kept: an interrupt may come between
+                discard(before[1])
         return reached > self.share
 
     def adopt(self) -> None:
