@@ -119,7 +119,7 @@ def _settle(learner: Learner, module: TaskModule, trainer: Trainer, checkpoints:
             which += f"best {module.monitor[0]} ({best[module.monitor[0]]:.4f})"
         else:
             which += f"last; epoch {int(best['epoch'])} was better, but its weights are not in this run"
-        learner.say(f"weights: {which}; run folder {learner.run_dir}")
+        learner.say(f"weights: {which}{f'; run folder {learner.run_dir}' if learner.run_folder.stays else ''}")
     if last is not None and last < module.plan.last and not trainer.interrupted:
         learner.say(f"stopped after epoch {last} of {module.plan.last}: {module.stopped or 'max_time or a callback ended the fit'}")
     left = module.plan.last - (last or module.plan.first)

@@ -100,7 +100,7 @@ class Learner(LookingVerbs, SearchVerbs, ShrinkVerbs):
         data: the `DataModule`: splits, classes, statistics.
         history: the `History` over all fits.
         trainer: Lightning's Trainer of the last run, None before.
-        compression_reports: what `prune`, `quantize` and `compress` measured, oldest first.
+        compression_reports: what `prune`, `quantize`, `distill` and `compress` measured, oldest first.
 
     Example:
         >>> learn = Learner("mlp", "digits", verbose=False, out=tmp)

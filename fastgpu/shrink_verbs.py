@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fastgpu.benchmarking import Benchmark
     from fastgpu.compress.report import CompressionReport
     from fastgpu.exporting import Exported
-    from fastgpu.history import History
 
 __all__ = ["ShrinkVerbs"]
 
@@ -32,7 +31,14 @@ class ShrinkVerbs:
     @known_keywords
     @recorded
     def prune(
-        self: Any, amount: float = 0.5, *, epochs: int = 3, lr: float | None = None, callbacks: Any = (), **options: Any
+        self: Any,
+        amount: float = 0.5,
+        *,
+        epochs: int = 3,
+        lr: float | None = None,
+        max_drop: float | None = None,
+        callbacks: Any = (),
+        **options: Any,
     ) -> CompressionReport:
         """Prune while training on, and cut at the end: the network is really smaller then. What was measured before and after comes back.
 
@@ -40,13 +46,15 @@ class ShrinkVerbs:
             amount: share of the channels that goes, above 0 and below 1.
             epochs: epochs to train meanwhile.
             lr: learning rate meanwhile; None: the learner's.
+            max_drop: points of the task's own metric that may be lost: hundredths of one from 0 to 1, else per cent. Where more are, the
+                learner stays as it was. A copy of it trains, of whose epochs loggers hear nothing. None: any.
             callbacks: further callbacks, for this fit.
             **options: of `fastgpu.callbacks.Pruning`: `method`, `importance`, `ignore` and others.
         """
+        from fastgpu.pruning import run_prune
         from fastgpu.reporting import keep_compression
-        from fastgpu.shrinking import run_prune
 
-        return keep_compression(self, run_prune(self, amount, epochs, lr, several(callbacks), options))
+        return keep_compression(self, run_prune(self, amount, epochs, lr, several(callbacks), options, max_drop))
 
     @known_keywords
     @recorded
@@ -84,8 +92,8 @@ class ShrinkVerbs:
         """Prune, distill and train with quantization until a target is met, and keep the best network that is good enough.
 
         More and more channels go, as long as the metric holds; every network learns from the one that there was. Afterwards the
-        learner holds the chosen network, or the one that it had, where none fits. What is reported of a file is that of the one that
-        `export` then writes.
+        learner and its run folder hold the chosen network, or the one that they had, where none fits; also after Ctrl-C, or where an
+        error is raised. What is reported of a file is that of the one that `export` then writes.
 
         Args:
             target: `{"size": 0.1}` or `{"latency": 0.4}`: largest share of the ONNX file's bytes, or of its time for one item.
@@ -93,17 +101,18 @@ class ShrinkVerbs:
             epochs: epochs after pruning, and again with quantization.
         """
         from fastgpu.compressing import run_compress
-        from fastgpu.reporting import keep_compression
 
-        return keep_compression(self, run_compress(self, target, max_drop, epochs))
+        return run_compress(self, target, max_drop, epochs)
 
     @known_keywords
     @recorded
     def distill(
         self: Any, teacher: ShrinkVerbs | nn.Module, epochs: int = 3, *, lr: float | None = None, temperature: float = 2.0, alpha: float = 0.7,
         callbacks: Any = (),
-    ) -> History:
+    ) -> CompressionReport:
         """Train on what a better network answers, beside the targets; see `fastgpu.callbacks.Distillation`.
+
+        What was measured before and after comes back; the epochs are in `learn.history`.
 
         Args:
             teacher: a trained learner, or network, for the same items and outputs.
@@ -116,17 +125,14 @@ class ShrinkVerbs:
         Raises:
             ArgumentError: the task has no logits that a teacher could be asked for, or the teacher is for other items or classes.
         """
-        from fastgpu.callbacks.distillation import Distillation
-        from fastgpu.train.preflight import check_teacher
+        from fastgpu.distilling import run_distill
+        from fastgpu.reporting import keep_compression
 
         net = teacher.module if isinstance(teacher, ShrinkVerbs) else teacher
         if not isinstance(net, nn.Module):
             came = type(teacher).__name__
             raise ArgumentError(f"A teacher is a learner or a torch module. {came} came. Give for example Learner.load('runs/large').")
-        if "train" in self.data.splits:
-            check_teacher(self.task_module(), net, self.data.split("train").head(2))
-        distillation = Distillation(net, temperature=temperature, alpha=alpha)
-        return self.fit(epochs, lr=lr, callbacks=[*several(callbacks), distillation])
+        return keep_compression(self, run_distill(self, net, epochs, lr, temperature, alpha, several(callbacks)))
 
     @known_keywords
     def export(

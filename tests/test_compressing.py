@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 
 import lightning.pytorch as pl
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from fastgpu import compressing
-from fastgpu.callbacks import Pruning
+from fastgpu.callbacks import Pruning, QuantizationAwareTraining
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.errors import ArgumentError, ExportError, NonFiniteLossError, UnknownNameError
 from fastgpu.judging import evaluate
@@ -29,6 +30,16 @@ def small() -> nn.Module:
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def left_behind(tmp_path, monkeypatch):
+    """The folder for what is temporary, which nothing may be left in."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert not list(folder.glob("fastgpu-*"))
+
+
 @pytest.fixture
 def learn(make):
     learner = make(small(), lr=3e-3)
@@ -36,7 +47,8 @@ def learn(make):
     return learner
 
 
-def test_the_smallest_within_the_budget_is_kept_and_trains_on(learn, tmp_path):
+def test_the_smallest_within_the_budget_is_kept_and_trains_on(learn, out, tmp_path):
+    folder = learn.run_dir
     before = sum(p.numel() for p in learn.module.parameters())
     report = learn.compress({"size": 0.25}, max_drop=30, epochs=2)
     kept = report.notes[-1]
@@ -47,14 +59,20 @@ def test_the_smallest_within_the_budget_is_kept_and_trains_on(learn, tmp_path):
     assert quantized_layers(learn.module)
     assert len(learn.history) == 10
     assert learn.evaluate()["accuracy"] == pytest.approx(report.steps[-1]["accuracy"])
-    again = type(learn).load(learn.save(tmp_path / "small"), architecture=small())
     x = learn.data.split("val").head(20)["x"]["image"].numpy()
-    assert (again.predict(x).probabilities == learn.predict(x).probabilities).all()
+    assert learn.run_dir == folder
+    assert list(out.iterdir()) == [folder]
+    assert len((folder / "history.csv").read_text().splitlines()) == 11
+    for kept in (learn.save(tmp_path / "small"), folder):
+        again = type(learn).load(kept, architecture=small())
+        assert (again.predict(x).probabilities == learn.predict(x).probabilities).all()
+        assert again.history.rows == learn.history.rows
     made = learn.export(tmp_path / "small.onnx")  # what was promised is what comes, whichever of the two is faster
     assert made.certificate["precision"] in ("int8", "int8 weights")
     assert made.path.stat().st_size / 1024 <= 0.25 * report.steps[0]["size_kb"]
     learn.fit(1)
     assert len(learn.history) == 11
+    assert learn.run_dir == folder
 
 
 def lost_in_whole_numbers(net):
@@ -65,7 +83,8 @@ def lost_in_whole_numbers(net):
         head.weight[:, 0] = 1e6
 
 
-def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn):
+def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn, out):
+    files = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     lost_in_whole_numbers(learn.module)
     saved = copy.deepcopy(learn.module.state_dict())
     learn.lr = 1e-9
@@ -76,6 +95,7 @@ def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn):
     assert learn.module.state_dict().keys() == saved.keys()
     assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())
     assert len(learn.history) == 6
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == files
 
 
 def test_quantize_leaves_a_network_that_would_lose_too_much(learn):
@@ -96,12 +116,35 @@ def test_work_that_is_done_is_kept_where_nothing_can_be_cut(make):
     assert quantized_layers(learner.module)
 
 
-def test_a_latency_is_that_of_the_file_that_export_writes(make):
+def test_a_latency_is_that_of_the_file_that_export_writes(make, out):
     learner = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), lr=1e-2)  # too small for whole numbers to be faster
     report = learner.compress({"latency": 0.1}, max_drop=100, epochs=1)
     assert [step["step"] for step in report.steps] == ["as it came", "int8 weights"]
     assert report.ratio("size_kb") < 1
     assert report.notes[0].startswith("int8 weights: so export writes it, since computing with whole numbers is slower here")
+    assert report.notes[-1].startswith("kept: the network as it came")  # however the times of the same sums differ
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "gains"), [(0.98, False), (0.97, True)])
+def test_a_latency_that_noise_may_explain_is_no_gain(make, monkeypatch, share, gains):
+    learner, real = make("mlp", lr=1e-2), compressing._measured
+    monkeypatch.setattr(compressing, "_measured", lambda *given: (real(*given)[0], {"latency": share}))
+    monkeypatch.setattr(compressing, "AMOUNTS", (0.5,))
+    report = learner.compress({"latency": 0.5}, max_drop=100, epochs=1)
+    assert report.notes[-1].startswith("kept: pruned 50%" if gains else "kept: the network as it came")
+
+
+@pytest.mark.slow
+def test_a_learner_without_a_run_folder_gets_one(make, out):
+    learner = make("mlp", lr=1e-2)
+    learner.compress({"size": 0.5}, max_drop=100, epochs=1)
+    assert list(out.iterdir()) == [learner.run_dir]
+    assert {"args.yaml", "env.json", "history.csv", "checkpoints"} <= {file.name for file in learner.run_dir.iterdir()}
+    again = type(learner).load(learner.run_dir)
+    assert quantized_layers(again.module)
+    assert again.settings == learner.settings
 
 
 @pytest.mark.slow
@@ -123,7 +166,7 @@ def test_a_network_whose_file_is_refused_is_left_out(make, monkeypatch):
     assert not quantized_layers(learner.module)
 
 
-def test_an_interrupt_ends_it_with_what_there_is(make):
+def test_an_interrupt_ends_it_with_what_there_is(make, out):
     class Interrupt(pl.Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
             if any(isinstance(each, Pruning) for each in trainer.callbacks):
@@ -136,6 +179,45 @@ def test_an_interrupt_ends_it_with_what_there_is(make):
     assert report.steps[1]["step"] in ("int8", "int8 weights")
     assert "interrupted: what was being tried is left out" in report.notes
     assert quantized_layers(learner.module)
+    assert list(out.iterdir()) == [learner.run_dir]
+    assert quantized_layers(type(learner).load(learner.run_dir).module)
+
+
+class Breaks(pl.Callback):
+    """Raises at the first batch of a fit with a callback of some kind."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if any(isinstance(each, self.kind) for each in trainer.callbacks):
+            raise ValueError("the disk\nis gone")
+
+
+def test_the_report_so_far_is_kept_where_an_error_ends_it(make, out):
+    learner = make("mlp", lr=1e-2, report=True, callbacks=Breaks(QuantizationAwareTraining))
+    learner.fit(1)
+    with pytest.raises(ValueError, match="the disk"):
+        learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    [report] = learner.compression_reports
+    assert [step["step"] for step in report.steps] == ["as it came"]
+    assert report.notes[0] == "ended by ValueError: the disk is gone: what was being tried is left out"
+    assert report.notes[1].startswith("kept: the network as it came")
+    assert report.notes[0] in (learner.run_dir / "report.html").read_text()
+    assert list(out.iterdir()) == [learner.run_dir]
+
+
+@pytest.mark.slow
+def test_the_best_so_far_is_kept_where_an_error_ends_it(make, out):
+    learner = make("mlp", lr=1e-2, callbacks=Breaks(Pruning))
+    learner.fit(1)
+    with pytest.raises(ValueError, match="the disk"):
+        learner.compress({"size": 0.01}, max_drop=100, epochs=1)
+    [report] = learner.compression_reports
+    assert len(report.steps) == 2
+    assert list(out.iterdir()) == [learner.run_dir]
+    assert quantized_layers(type(learner).load(learner.run_dir).module)
+    assert learner.unrepeatable == "compress failed after epoch 2"
 
 
 def test_callbacks_of_its_own_kind(make):

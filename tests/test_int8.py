@@ -229,12 +229,6 @@ class TestQuantize:
         with pytest.raises(DataError, match="Calibration needs items that differ"):
             calibrate(net, lambda: net(torch.zeros(4, 3)))
 
-    def test_distill(self, make, learn):
-        student = make(small())
-        history = student.distill(learn, 3, lr=5e-3)
-        assert len(history) == 3
-        assert student.evaluate()["accuracy"] > 0.5
-
 
 @pytest.fixture
 def learn_once(make):

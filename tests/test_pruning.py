@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ from fastgpu.cli import main
 from fastgpu.compress import prune
 from fastgpu.compress.groups import find_groups
 from fastgpu.compress.masks import ChannelMasks
-from fastgpu.compress.measure import latency, macs, parameters
+from fastgpu.compress.measure import alternate, latency, macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.reshape import fit_to
@@ -584,6 +585,85 @@ class TestLearner:
         assert "zeros gain nothing on a CPU" in str(sparse)
         assert sparse.ratio("size_kb") == 1
 
+    def test_what_loses_more_than_may_be_lost_leaves_the_learner_as_it_was(self, make, out):
+        learn, plain = make("mlp"), make("mlp")
+        learn.fit(3)
+        files = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        report = learn.prune(0.9, epochs=1, max_drop=5)
+        plain.fit(3)
+        assert report.notes[-2].startswith("pruned: refused, accuracy drops by ")
+        assert report.notes[-1] == "kept: the network as it came"
+        assert report.steps[1]["parameters"] < 9610
+        assert learn.compression_reports == [report]
+        assert same_weights(learn, plain)
+        assert [row["loss"] for row in learn.history] == [row["loss"] for row in plain.history]
+        assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file() and plain.run_dir not in file.parents} == files
+        learn.fit(1)
+        plain.fit(1)
+        assert same_weights(learn, plain)  # the optimizer goes on, too
+
+    def test_within_what_may_be_lost_it_is_as_without_a_limit(self, make, out):
+        learn, plain = make("mlp", name="limited"), make("mlp", name="plain")
+        for each, limit in ((learn, {"max_drop": 90}), (plain, {})):
+            each.fit(2)
+            each.prune(0.5, epochs=2, **limit)
+        assert parameters(learn.module) == 4810
+        assert same_weights(learn, plain)
+        assert sorted(file.name for file in out.iterdir()) == ["limited", "plain"]
+        again = Learner.load(learn.run_dir)
+        assert same_weights(again, learn)
+        assert again.history.rows == learn.history.rows
+        names = [{str(file.relative_to(each.run_dir)) for file in each.run_dir.rglob("*")} for each in (learn, plain)]
+        assert names[0] == names[1]
+        learn.fit(1)
+        plain.fit(1)
+        assert same_weights(learn, plain)
+
+    def test_a_loss_without_a_limit_is_told(self, make):
+        learn = make("mlp", lr=1e-2)
+        learn.fit(2)
+        report = learn.prune(0.9, epochs=1, lr=1e-9)
+        assert re.fullmatch(
+            r"accuracy drops by \d\d\.\d\d points: learn\.fit\(\.\.\.\) or more epochs= may mend that, "
+            r"a smaller amount= loses less, max_drop= refuses it",
+            report.notes[-1],
+        )
+
+    def test_an_interrupt_within_a_limit_keeps_the_network(self, make):
+        class Stops(pl.Callback):
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                if pl_module.epoch == 3:
+                    raise KeyboardInterrupt
+
+        learn = make("mlp")
+        learn.fit(2)
+        before = {name: t.clone() for name, t in learn.module.state_dict().items()}
+        report = learn.prune(0.5, epochs=4, max_drop=100, callbacks=Stops())
+        assert "The fit was interrupted before its end: nothing is cut yet." in report.notes
+        assert report.notes[-1] == "kept: the network as it came"
+        assert all(torch.equal(before[name], t) for name, t in learn.module.state_dict().items())
+        assert len(learn.history) == 2
+
+    @pytest.mark.parametrize("value", [-1, "0.5", True])
+    def test_max_drop(self, make, value):
+        with pytest.raises(ArgumentError, match=r"max_drop is a number of points, at least 0\. .* came"):
+            make("mlp").prune(max_drop=value)
+
+    def test_times_of_a_quantized_network_are_not_those_of_its_rounding(self, make, monkeypatch):
+        learn, timed = make("mlp"), []
+
+        def seen(functions):
+            timed.extend(each.args[0] for each in functions)
+            return alternate(functions)
+
+        monkeypatch.setattr("fastgpu.shrinking.alternate", seen)
+        learn.fit(1, callbacks=QuantizationAwareTraining())
+        report = learn.prune(0.5, epochs=1)
+        assert len(quantized_layers(learn.module)) == 2
+        assert "quantized: sizes and times are those of weights in floats" in report.notes[0]
+        assert len(timed) == 4
+        assert not any(quantized_layers(net) for net in timed)
+
     @pytest.mark.slow
     def test_compiled(self, make):
         learn = make("mlp", compile=True)
@@ -636,6 +716,8 @@ def test_a_shell(tmp_path, monkeypatch, capsys):
     assert "4,810 (50%)" in shown
     assert "pruned.safetensors" in shown
     assert parameters(Learner.load("pruned.safetensors").module) == 4810
+    assert main(["prune", "runs/mlp-digits", "--amount", "0.9", "--epochs", "1", "--max-drop", "1", "--out", "no.safetensors"]) == 0
+    assert "the network is as it came: no.safetensors is not written" in capsys.readouterr().out
     assert main(["prune", "runs/mlp-digits", "--amount", "2", "--out", "no.safetensors"]) == 2
     assert "amount is the share that is pruned" in capsys.readouterr().err
     assert main(["prune", "runs/mlp-digits"]) == 2

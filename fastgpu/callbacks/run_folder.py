@@ -30,9 +30,11 @@ class RunFolder(Callback):
         out: folder in which runs are collected.
         name: name of the run; a number is added where it is taken.
         settings: plain data for `args.yaml`.
+        stays: whether the folder is the user's; one that is to go is not told of.
     """
 
-    def __init__(self, out: str | os.PathLike[str], name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, out: str | os.PathLike[str], name: str, settings: dict[str, Any], *, stays: bool = True) -> None:
+        self.stays = stays
         self.out, self.name, self.settings = Path(out), re.sub(r"[^\w.-]+", "-", name).strip("-") or "run", settings
         self._path: Path | None = None
 
