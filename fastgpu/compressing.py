@@ -15,6 +15,7 @@ from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.distillation import Distillation
 from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
+from fastgpu.compress.budget import check_max_drop, drop
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.compress.report import CompressionReport
@@ -25,11 +26,11 @@ from fastgpu.fit_planning import plan_fit
 from fastgpu.fitting import run_fit
 from fastgpu.judging import evaluate
 from fastgpu.optional import require
-from fastgpu.quantizing import drop, graph_facts
+from fastgpu.quantizing import graph_facts, share_of_weights
 from fastgpu.quantizing_places import CPU
 from fastgpu.reporting import keep_compression
 from fastgpu.shrinking import example_of
-from fastgpu.trials import become, check_max_drop, discard, trial_folder, trial_of
+from fastgpu.trials import become, discard, trial_folder, trial_of
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
@@ -133,6 +134,7 @@ class _Search:
         values, shares = _measured(trial, model, self.floats)
         found = evaluate(trial)[metric]
         self.report.add(step, **{metric: found}, **values)
+        self.report.note(f"{step}: {share_of_weights(trial.module)}")
         lost = drop(self.report.steps[0][metric], found, higher)
         if not lost <= self.max_drop:
             self.report.note(f"{step}: {metric} drops by {lost:.2f} points, more than {self.max_drop:g}; no more is pruned")

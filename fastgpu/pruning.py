@@ -11,14 +11,14 @@ from torch import nn
 
 from fastgpu.callbacks.base import as_callback
 from fastgpu.callbacks.pruning import Pruning
+from fastgpu.compress.budget import check_max_drop, drop
 from fastgpu.compress.prune import Pruned
 from fastgpu.compress.report import CompressionReport
 from fastgpu.errors import ArgumentError
 from fastgpu.fit_planning import plan_fit
 from fastgpu.fitting import run_fit
-from fastgpu.quantizing import drop
 from fastgpu.shrinking import add_latencies, example_of, measured, weights_file
-from fastgpu.trials import become, check_max_drop, trial_folder, trial_of
+from fastgpu.trials import become, trial_folder, trial_of
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fastgpu.compress.budget import check_max_drop, drop
 from fastgpu.compress.measure import macs, parameters
 from fastgpu.compress.quantize import calibrate, prepare, quantizable, quantized_layers
 from fastgpu.compress.report import CompressionReport
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "drop", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize", "share_of_weights"]
+__all__ = ["PLACEMENTS", "batches_of", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize", "share_of_weights"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -52,8 +53,7 @@ def run_quantize(
 ) -> CompressionReport:
     """Try the placements, and keep the best that holds the budget; see `Learner.quantize`."""
     place = _place(mode, device)
-    if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
-        raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
+    check_max_drop(max_drop)
     net = learner.module
     if quantized_layers(net):
         raise ArgumentError("quantize takes a network that computes with floats. This one is quantized. Load the learner from before.")
@@ -295,14 +295,3 @@ def share_of_weights(net: nn.Module) -> str:
 def _cost(step: Mapping[str, Any]) -> float:
     # Placements often hardly differ in time, and by twice in size.
     return step["latency_1_ms"] * step["size_kb"]
-
-
-def drop(before: float, after: float, higher_is_better: bool) -> float:
-    """How much worse a metric became, in points: hundredths of a metric from 0 to 1, per cent of what it was of any other.
-
-    Example:
-        >>> round(drop(0.98, 0.97, True), 6), round(drop(2.0, 2.1, False), 6)
-        (1.0, 5.0)
-    """
-    worse = before - after if higher_is_better else after - before
-    return 100 * worse if higher_is_better and abs(before) <= 1 else 100 * worse / max(abs(before), 1e-12)

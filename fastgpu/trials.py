@@ -12,26 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgpu.callbacks.run_folder import RunFolder
-from fastgpu.errors import ArgumentError
 from fastgpu.history import History
 from fastgpu.train.checkpoint import read, write
 
 if TYPE_CHECKING:
     from fastgpu.learner import Learner
 
-__all__ = ["become", "check_max_drop", "discard", "trial_folder", "trial_of"]
+__all__ = ["become", "discard", "trial_folder", "trial_of"]
 
 CHECKPOINTS = ("best", "last")
-
-
-def check_max_drop(max_drop: Any) -> None:
-    """Refuse what is no number of points.
-
-    Raises:
-        ArgumentError: it is not a number, or below 0.
-    """
-    if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not max_drop >= 0:
-        raise ArgumentError(f"max_drop is a number of points, at least 0. {max_drop!r} came. Give for example max_drop=0.5.")
 
 
 @contextlib.contextmanager

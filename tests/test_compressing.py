@@ -90,7 +90,7 @@ def test_a_budget_that_cannot_be_met_leaves_the_network_as_it_was(learn, out):
     learn.lr = 1e-9
     report = learn.compress({"size": 0.3}, max_drop=0.5, epochs=1)
     assert [step["step"] for step in report.steps] == ["as it came", "int8 weights"]  # the other file is refused
-    assert "int8 weights: accuracy drops by" in report.notes[1]
+    assert any(note.startswith("int8 weights: accuracy drops by") for note in report.notes)
     assert report.notes[-1].startswith("kept: the network as it came")
     assert learn.module.state_dict().keys() == saved.keys()
     assert all(torch.equal(saved[k], v) for k, v in learn.module.state_dict().items())

@@ -12,10 +12,11 @@ from torch import nn
 
 from fastgpu import Learner, Predictor
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
+from fastgpu.compress.budget import drop
 from fastgpu.compress.quantize import calibrate, input_ranges, prepare, quantizable, quantized_layers
 from fastgpu.errors import ArgumentError, DataError, ExportError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
-from fastgpu.quantizing import batches_of, drop, int8_model
+from fastgpu.quantizing import batches_of, int8_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 from fastgpu.export.int8 import _layer_of, layers_of, quantized  # noqa: E402
