@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from fastgpu.compress.reshape import CONVOLUTIONS
 from fastgpu.errors import ArgumentError, ModelError
 
 __all__ = ["WeightMasks"]
+
+RECURRENT_WEIGHT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
+"""Names of a recurrent layer's matrices; what weight normalisation computes them from is called otherwise."""
 
 
 class WeightMasks(Masks):
@@ -143,7 +147,7 @@ def _weights(name: str, layer: nn.Module) -> Iterator[tuple[str, str]]:
         yield name, "weight"
         return
     for key in layer._parameters:
-        if key.startswith("weight_"):
+        if RECURRENT_WEIGHT.fullmatch(key):
             yield f"{name}.{key}".lstrip("."), key
 
 
