@@ -37,6 +37,9 @@ from fastgpu.errors import ArgumentError, ModelError, UnknownKeywordError, Unkno
 FIXED = {"lstm/small": "SeriesLSTM has none"}
 """Families whose channels cannot be cut, and what is said."""
 
+ANSWER = "it gives the network's answer, and no later layer could mend what zeros change there"
+"""Why single weights of the last layer stay."""
+
 HEADS = {"test_vit": 6, "swin_tiny_patch4_window7_224": 12}
 
 
@@ -168,6 +171,81 @@ class TestGroups:
         assert torch.equal(net[0].weight, kept)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer between others, called once, or for each time where it is a cell."""
+
+    def __init__(self, kind, packed=False, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.packed, self.cell = packed, issubclass(kind, nn.RNNCellBase)
+        self.conv, self.into = nn.Conv1d(4, 16, 3, padding=1), nn.Linear(16, 16)
+        self.memory = kind(16, 24, **options if self.cell else {"batch_first": True, **options})
+        self.out, self.head = nn.Linear(24 * (1 + options.get("bidirectional", False)), 32), nn.Linear(32, 3)
+
+    def forward(self, x):
+        x = self.into(self.conv(x.transpose(1, 2)).relu().transpose(1, 2)).relu()
+        if self.cell:
+            state = None
+            for step in x.unbind(1):
+                state = self.memory(step, state)
+            last = state[0] if isinstance(state, tuple) else state
+        elif self.packed:
+            rows = self.memory(nn.utils.rnn.pack_padded_sequence(x, torch.full((len(x),), x.shape[1]), batch_first=True))[0]
+            last = nn.utils.rnn.pad_packed_sequence(rows, batch_first=True)[0][:, -1]
+        else:
+            last = self.memory(x)[0][:, -1]
+        return self.head(self.out(last).relu())
+
+
+class TestRecurrent:
+    @pytest.mark.parametrize(
+        ("kind", "options"),
+        [
+            (nn.GRU, {}), (nn.GRU, {"bidirectional": True, "num_layers": 2}), (nn.GRU, {"packed": True}), (nn.LSTM, {}), (nn.RNN, {}),
+            (nn.GRUCell, {}), (nn.LSTMCell, {}),
+        ],
+        ids=str,
+    )
+    def test_a_network_is_pruned_around_them(self, kind, options):
+        net, x = Recurrent(kind, **options).eval(), torch.randn(2, 7, 4)
+        before = {name: value.clone() for name, value in net.memory.state_dict().items()}
+        masks = ChannelMasks(net, x)
+        masks.update(1.0)
+        masks.apply()
+        masked = net(x)
+        masks.finish()
+        assert torch.allclose(net(x), masked, atol=1e-5)
+        assert (net.conv.out_channels, net.into.in_features, net.into.out_features, net.out.out_features) == (8, 8, 16, 16)
+        assert all(torch.equal(value, before[name]) for name, value in net.memory.state_dict().items())
+        assert masks.left["memory"] == f"{kind.__name__} layers are left whole"
+        assert masks.left["into"] == f"{kind.__name__} (memory) is tied to it and left whole"
+        net(x).sum().backward()
+
+    def test_ignore_may_name_one(self):
+        net = Recurrent(nn.GRU)
+        prune(net, torch.randn(2, 7, 4), ignore="memory")
+        assert net.conv.out_channels == 8
+
+    @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+    def test_where_there_is_nothing_else_single_weights_go(self, kind):
+        class Only(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.memory, self.head = kind(4, 24), nn.Linear(24, 3)
+
+            def forward(self, x):
+                return self.head(self.memory(x)[0][-1])
+
+        net, x = Only(), torch.randn(7, 2, 4)
+        with pytest.raises(ModelError, match=rf"Only has none \(memory: {kind.__name__} layers are left whole; head.*Take method=\"unstructured\""):
+            prune(net, x)
+        result = prune(net, x, method="unstructured")
+        assert list(result.layers) == ["memory.weight_ih_l0", "memory.weight_hh_l0"]
+        for key, (gone, of) in result.layers.items():
+            assert gone == of // 2 == int((net.get_parameter(key) == 0).sum())
+        assert net(x).shape == (2, 3)
+
+
 class TestWeights:
     @pytest.mark.parametrize("method", ["unstructured", "2:4"])
     def test_weights_that_lie_channels_last(self, method):
@@ -179,10 +257,12 @@ class TestWeights:
         assert (first[0].weight == 0).float().mean() == 0.5
         assert torch.equal(first[0].weight, last[0].weight)
 
-    @pytest.mark.parametrize("ignore", [5, None])
-    def test_ignore_that_is_no_name(self, ignore):
+    def test_ignore_that_is_no_name_and_none(self):
+        with pytest.raises(ArgumentError, match=r"ignore is the name of a module, or several\. 5 came"):
+            prune(plain_conv(), pictures(), ignore=5)
         with pytest.raises(ArgumentError, match="ignore is the name of a module, or several"):
-            prune(nn.Linear(3, 2), torch.zeros(2, 3), ignore=ignore)
+            Pruning(ignore=5)
+        assert prune(plain_conv(), pictures(), ignore=None).layers == {"0": (8, 16)}
 
     def test_unstructured_takes_the_smallest_and_leaves_the_head(self):
         net = plain_conv()
@@ -206,7 +286,7 @@ class TestWeights:
 
         result = prune(HeadFirst(), torch.randn(2, 8), method="unstructured")
         assert result.layers == {"body": (64, 128)}
-        assert result.left == dict.fromkeys(("classes", "boxes"), "its outputs are the network's answer")
+        assert result.left == dict.fromkeys(("classes", "boxes"), ANSWER)
 
     def test_two_of_each_four(self):
         net = nn.Sequential(nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 1), nn.Conv2d(6, 3, 1))
@@ -265,6 +345,35 @@ class TestMistakes:
         with pytest.raises(UnknownNameError, match="Unknown module in ignore 'layer9'"):
             learn.prune(ignore="layer9")
         assert not out.exists()
+
+    def test_a_part_is_named_by_the_nearest_name_of_its_own(self, make, out):
+        learn = make("resnet10t")
+        with pytest.raises(UnknownNameError, match=r"Unknown module in network 'fcc'\. Did you mean 'fc'"):
+            learn.prune(network="fcc")
+        with pytest.raises(UnknownNameError, match=r"Unknown module in network 'dwnsample'\. Did you mean 'layer4.0.downsample'"):
+            learn.prune(network="dwnsample")
+        with pytest.raises(UnknownNameError, match=r"Unknown module in network 'hed'\. Its parts: conv1, bn1, .*, fc\."):
+            learn.prune(network="hed")
+        assert not out.exists()
+
+    def test_an_amount_that_rounds_to_none(self):
+        net, x = nn.Sequential(nn.Linear(4, 256), nn.ReLU(), nn.Linear(256, 16), nn.ReLU(), nn.Linear(16, 3)), torch.randn(2, 4)
+        expected = r"none \(0: 0\.01 of its 256 units rounds to none, with round_to=8; 2: .*\)\. Give a larger amount or a smaller round_to"
+        with pytest.raises(ModelError, match=expected):
+            prune(net, x, amount=0.01)
+        assert prune(net, x, amount=0.2, ignore="2", round_to=64).layers == {"0": (64, 256)}
+
+    @pytest.mark.parametrize("method", ["structured", "unstructured"])
+    def test_what_is_frozen(self, make, out, method):
+        learn = make("mlp")
+        learn.module[1].requires_grad_(False)
+        report = learn.prune(epochs=1, method=method)
+        assert "pruned: nothing, since all that could go is frozen" in report.notes
+        learn = make("mlp", name="all")
+        learn.module.requires_grad_(False)
+        with pytest.raises(ModelError, match=r"All of Sequential are frozen\. Let some require gradients: unfreeze\(\)"):
+            learn.prune(method=method)
+        assert not (out / "all").exists()
 
     def test_a_network_with_nothing_to_cut(self, make, out):
         net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -396,7 +505,7 @@ class TestPlainLightning:
         callback = Pruning()
         trained([callback], module)
         assert torch.equal(module.net[0].weight, before)
-        assert callback.pruned.left["0"] == "0.weight is frozen"
+        assert callback.pruned.left["0"] == "its weights are frozen"
 
     def test_two_fits_of_one_callback_prune_once(self):
         callback = Pruning(0.5)
@@ -429,7 +538,7 @@ class TestPlainLightning:
         module, callback = Plain(), Pruning(method="unstructured")
         module.net = HeadFirst()
         trained([callback], module)
-        assert callback.pruned.left == {"head": "its outputs are the network's answer"}
+        assert callback.pruned.left == {"head": ANSWER}
 
     def test_a_fit_that_ends_early_cuts_what_it_had_come_to(self):
         class Stop(pl.Callback):
@@ -556,6 +665,12 @@ class TestLearner:
         learn.fit(3, callbacks=[Pruning(), zeros])
         assert zeros.found == 64
         assert parameters(learn.module) == 4810
+
+    def test_a_part_of_the_network(self, make):
+        learn = make(nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32)), nn.ReLU(), nn.Linear(32, 10)))
+        learn.fit(2, callbacks=(pruning := Pruning(network="1")))
+        assert pruning.pruned.layers == {"0": (16, 32)}
+        assert (learn.module[1][0].out_features, learn.module[1][2].out_features) == (16, 32)
 
     def test_one_pruning_at_a_time(self, make):
         with pytest.raises(ArgumentError, match="prune brings its own Pruning callback"):

@@ -23,7 +23,7 @@ from fastgpu.compress.distill import distillation_loss
 from fastgpu.compress.quantize import finalize, input_ranges, prepare, quantizable, quantized_layers, settle
 from fastgpu.compress.restore import load_weights
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
-from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+from fastgpu.errors import ArgumentError, ModelError, UnknownKeywordError, UnknownNameError
 
 
 def equal(one, other):
@@ -143,7 +143,7 @@ class TestMistakes:
 
     def test_a_misspelt_layer(self, make):
         learn = make("mlp")
-        with pytest.raises(UnknownNameError, match="Unknown layer in ignore 'heda'"):
+        with pytest.raises(UnknownNameError, match="Unknown module in ignore 'heda'"):
             learn.fit(1, callbacks=[QuantizationAwareTraining(ignore=["heda"])])
         assert not quantized_layers(learn.module)
         learn.fit(1)
@@ -156,6 +156,18 @@ class TestMistakes:
         assert QuantizationAwareTraining(ignore="head").ignore == ("head",)
         with pytest.raises(ArgumentError, match="start and freeze_at are shares"):
             QuantizationAwareTraining(start="0.1")  # type: ignore[arg-type]
+
+    def test_options(self):
+        assert QuantizationAwareTraining(ignore=None).ignore == ()
+        assert prepare(nn.Sequential(nn.Linear(2, 2)), ignore=None) == ["0"]
+        with pytest.raises(ArgumentError, match=r"ignore is the name of a module, or several\. 3 came"):
+            QuantizationAwareTraining(ignore=3)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match=r"distill is True or False\. 'no' came"):
+            QuantizationAwareTraining(distill="no")  # type: ignore[arg-type]
+        with pytest.raises(UnknownKeywordError, match="QuantizationAwareTraining does not take 'bit'. Did you mean 'bits'"):
+            QuantizationAwareTraining(bit=3)  # type: ignore[call-arg]
+        with pytest.raises(UnknownKeywordError, match="Distillation does not take 'alfa'. Did you mean 'alpha'"):
+            Distillation(alfa=3)  # type: ignore[call-arg]
 
     def test_weights_that_are_computed_stay(self):
         net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 2))
@@ -175,6 +187,78 @@ class TestMistakes:
     def test_a_teacher_that_is_none(self):
         with pytest.raises(ArgumentError, match=r"A teacher is a torch module.* str came"):
             Distillation("resnet18")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("target", "dtype"), [("cpu", torch.float32), ("tensorrt", torch.bfloat16)])
+def test_compiled_layers_are_one_graph_and_round_the_same(target, dtype):
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5)).to(dtype)
+    prepare(net, target=target)
+    net(torch.randn(16, 3, 8, 8, dtype=dtype))
+    found = []
+    for observing in (True, False):
+        settle(net, observing=observing, simulating=True)
+        x = 2 * torch.randn(16, 3, 8, 8, dtype=dtype)  # some of it beyond the range
+        for called in (copy.deepcopy(net), torch.compile(copy.deepcopy(net), backend="eager", fullgraph=True)):
+            given = x.clone().requires_grad_()
+            out = called(given)
+            out.float().square().sum().backward()
+            found.append([out, given.grad, *(p.grad for p in called.parameters())])
+        assert all(torch.equal(a, b) for a, b in zip(*found[-2:], strict=True))
+        assert (found[-1][1] == 0).any()
+
+
+class TwoParts(Plain):
+    """One whose network stands in two attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = self.net[:4], self.net[4]
+        del self.net
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self.head(self.backbone(batch[0])), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.training_step(batch, batch_idx))
+
+
+class Manual(Plain):
+    """One that steps its optimizer itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*")
+@pytest.mark.parametrize(
+    ("kind", "layers", "why"),
+    [
+        (TwoParts, ["backbone.0", "head"], "TwoParts has no one part that holds all parameters"),
+        (Manual, ["net.0", "net.4"], "Manual optimizes manually"),
+    ],
+)
+def test_modules_that_a_teacher_does_not_suit_learn_without(kind, layers, why):
+    callback, module = QuantizationAwareTraining(), kind()
+    before = module.state_dict()["backbone.0.weight" if kind is TwoParts else "net.0.weight"].clone()
+    with pytest.warns(UserWarning, match=f"QuantizationAwareTraining learns without a teacher here: {why}"):
+        trained([callback], module)
+    assert list(quantized_layers(module)) == layers
+    ranges = input_ranges(module)
+    assert all(high > low for low, high in ranges.values())
+    assert len(ranges) == 2
+    assert not torch.equal(module.state_dict()["backbone.0.weight" if kind is TwoParts else "net.0.weight"], before)
+    with pytest.raises(ArgumentError, match=rf"Distillation needs a LightningModule with automatic optimization and one network.*{why}"):
+        trained([Distillation()], kind())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")

@@ -14,10 +14,11 @@ from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.compressing import network_in
 from fastgpu.compress.distill import distillation_loss
 from fastgpu.compress.quantize import finalize
+from fastgpu.config import known_keywords
 from fastgpu.errors import ArgumentError
 from fastgpu.train.module import TaskModule
 
-__all__ = ["Distillation"]
+__all__ = ["Distillation", "unsuited"]
 
 CLASS_AXES: dict[str, int | None] = {"classification": -1, "segmentation": 1, "translation": -1, "recognition": -1}
 """Task -> axis of the classes in its logits; in all others outputs are numbers of their own."""
@@ -49,6 +50,15 @@ def _without_compiled(teacher: nn.Module) -> nn.Module:
     return teacher
 
 
+def unsuited(module: LightningModule) -> str:
+    """Why a teacher cannot be asked beside a LightningModule; empty where it can."""
+    if isinstance(module, TaskModule):
+        return ""
+    if not module.automatic_optimization:
+        return f"{type(module).__name__} optimizes manually"
+    return f"{type(module).__name__} has no one part that holds all parameters" if network_in(module) is module else ""
+
+
 @CALLBACKS.register("distillation")
 class Distillation(Callback):
     """Mix the loss with the distance from a teacher's outputs (Hinton et al., 2015, https://arxiv.org/abs/1503.02531).
@@ -63,6 +73,7 @@ class Distillation(Callback):
         alpha: share of the teacher in the loss, 0 to 1.
     """
 
+    @known_keywords
     def __init__(self, teacher: nn.Module | None = None, *, temperature: float = 2.0, alpha: float = 0.7) -> None:
         if teacher is not None and not isinstance(teacher, nn.Module):
             raise ArgumentError(f"A teacher is a torch module, such as learn.module. {type(teacher).__name__} came. Give the network.")
@@ -82,6 +93,11 @@ class Distillation(Callback):
         self._own = None  # of another fit, perhaps of another network; a checkpoint that is read next brings its own
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if why := unsuited(pl_module):
+            raise ArgumentError(
+                "Distillation needs a LightningModule with automatic optimization and one network among its parts. "
+                f"{why[0].upper()}{why[1:]}. Keep the network in one attribute, or leave the teacher out."
+            )
         net = network_in(pl_module)
         teacher = self.teacher
         if teacher is None:
@@ -94,15 +110,8 @@ class Distillation(Callback):
         else:
             teacher = _without_compiled(copy.deepcopy(teacher))  # the teacher's owner keeps it as it is
         teacher = teacher.to(pl_module.device).eval().requires_grad_(False)
-        if isinstance(pl_module, TaskModule):
-            self._join(pl_module, net, teacher)
-        elif pl_module.automatic_optimization and net is not pl_module:
-            self._wrap(pl_module, net, teacher)
-        else:
-            raise ArgumentError(
-                "Distillation needs a LightningModule with automatic optimization and one network among its parts. "
-                f"{type(pl_module).__name__} is none. Keep the network in one attribute, or use distill=False."
-            )
+        join = self._join if isinstance(pl_module, TaskModule) else self._wrap
+        join(pl_module, net, teacher)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._undo()

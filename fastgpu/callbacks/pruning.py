@@ -12,10 +12,10 @@ from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.compressing import compare_last_epoch_only, endless, network_example, network_in, share_done
-from fastgpu.compress.groups import check_ignored
 from fastgpu.compress.importance import check_importance
 from fastgpu.compress.masks import Masks, check_amount, check_round_to
 from fastgpu.compress.measure import parameters
+from fastgpu.compress.names import check_ignored, ignored_names, unknown_part
 from fastgpu.compress.prune import METHODS, Pruned, make_masks
 from fastgpu.compress.schedule import SCHEDULES
 from fastgpu.compress.structure import Example
@@ -56,7 +56,7 @@ class Pruning(Callback):
         importance: `"l1"`, `"l2"` or `"taylor"`; see `fastgpu.compress.importance`.
         round_to: channels that stay are a multiple of this.
         ignore: names of modules of the network whose own channels stay.
-        network: dotted name of the network within a LightningModule of one's own.
+        network: dotted name of the network within a LightningModule of one's own, or of a part of the Learner's `module`.
 
     Attributes:
         pruned: after a fit, a `fastgpu.compress.Pruned`: what went, and what stayed and why. None before.
@@ -96,7 +96,7 @@ class Pruning(Callback):
             )
         self.amount, self.method, self.schedule, self.start, self.end = check_amount(amount), method, schedule, start, end
         self.importance, self.round_to = check_importance(importance), check_round_to(round_to)
-        self.ignore, self.network = ignore, network
+        self.ignore, self.network = ignored_names(ignore), network
         self.pruned: Pruned | None = None
         self._masks: Masks | None = None
         self._prepared: Masks | None = None
@@ -112,13 +112,20 @@ class Pruning(Callback):
             run: calls the network once.
 
         Raises:
-            UnknownNameError: `ignore` names a module that is not there.
-            ModelError: the network cannot be followed.
+            UnknownNameError: `ignore` or `network` names a module that is not there.
+            ModelError: the network cannot be followed, or all of it is frozen.
         """
         net = self._network(module)
         check_ignored(net, self.ignore)
         adapter: Any = module.model
-        self._prepared = self._make(net, network_example(adapter, run) if net is adapter.net else None)
+        if net is adapter.net:
+            example = network_example(adapter, run)
+        else:
+            seen = _Seen()
+            with net.register_forward_pre_hook(seen, with_kwargs=True):
+                run()
+            example = seen.example
+        self._prepared = self._make(net, example)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._state = {}  # a checkpoint's comes after this
@@ -215,9 +222,10 @@ class Pruning(Callback):
 
     def _network(self, module: LightningModule) -> nn.Module:
         if self.network is not None:
-            known = dict(module.named_modules())
+            whole = network_in(module) if isinstance(module, TaskModule) else module
+            known = dict(whole.named_modules())
             if self.network not in known:
-                raise UnknownNameError("module in network", self.network, [name for name in known if name])
+                raise unknown_part("module in network", self.network, whole)
             net = known[self.network]
         else:
             net = network_in(module)

@@ -6,12 +6,15 @@ from collections.abc import Collection
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from fastgpu.callbacks.base import CALLBACKS
 from fastgpu.callbacks.compressing import compare_last_epoch_only, network_in, refuse_after_averaging, share_done
-from fastgpu.callbacks.distillation import Distillation
+from fastgpu.callbacks.distillation import Distillation, unsuited
+from fastgpu.compress.names import ignored_names
 from fastgpu.compress.quantize import TARGETS, prepare, quantized_layers, settle
+from fastgpu.config import known_keywords
 from fastgpu.errors import ArgumentError, UnknownNameError
 
 __all__ = ["QuantizationAwareTraining"]
@@ -40,11 +43,13 @@ class QuantizationAwareTraining(Callback):
         bits: bits of a weight, 2 to 8; inputs have 8.
         start: share of the fit, 0 to 1, after which values are rounded; before it ranges are observed alone.
         freeze_at: share of the fit after which ranges stay as they are.
-        distill: learn from the network as it was before, too (`Distillation`).
+        distill: learn from the network as it was before, too (`Distillation`); a LightningModule of your own that it does not suit
+            learns without, and a warning says so.
         target: `"cpu"`; `"tensorrt"` with inputs symmetric around 0; or `"cuda"`, as torchao's kernels take linear layers.
         ignore: names of layers, or parts of the network, that stay as they are.
     """
 
+    @known_keywords
     def __init__(
         self,
         bits: int = 8,
@@ -53,7 +58,7 @@ class QuantizationAwareTraining(Callback):
         freeze_at: float = 0.7,
         distill: bool = True,
         target: str = "cpu",
-        ignore: Collection[str] = (),
+        ignore: str | Collection[str] | None = (),
     ) -> None:
         if not isinstance(bits, int) or not 2 <= bits <= 8:
             raise ArgumentError(f"bits is a whole number, 2 to 8. {bits!r} came. 8 is what processors compute with.")
@@ -62,7 +67,9 @@ class QuantizationAwareTraining(Callback):
         if not all(isinstance(v, (int, float)) for v in (start, freeze_at)) or not 0 <= start < freeze_at <= 1:
             raise ArgumentError(f"start and freeze_at are shares of the fit, 0 <= start < freeze_at <= 1. {start!r} and {freeze_at!r} came.")
         self.bits, self.start, self.freeze_at, self.target = bits, start, freeze_at, target
-        self.ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+        if not isinstance(distill, bool):
+            raise ArgumentError(f"distill is True or False. {distill!r} came. For a teacher of your own add Distillation(teacher), with distill=False.")
+        self.ignore = ignored_names(ignore)
         self.distillation = Distillation() if distill else None
         self._phase: tuple[bool, bool] | None = None
 
@@ -82,7 +89,9 @@ class QuantizationAwareTraining(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._phase = None
-        if self.distillation:
+        if self.distillation and (why := unsuited(pl_module)):
+            rank_zero_warn(f"QuantizationAwareTraining learns without a teacher here: {why}. Give distill=False, and this line goes.")
+        elif self.distillation:
             self.distillation.on_fit_start(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from fastgpu.compress.cutting import cut, silence, silent_rows
 from fastgpu.compress.heads import attention_layers, head_groups
+from fastgpu.compress.names import check_ignored
 from fastgpu.compress.reshape import CONVOLUTIONS
 from fastgpu.compress.structure import Example, Group, as_example, outputs_of, trial_copy
 from fastgpu.compress.tracing import channel_groups
-from fastgpu.errors import ArgumentError, ModelError, UnknownNameError
+from fastgpu.errors import ModelError
 
-__all__ = ["Found", "check_ignored", "find_groups", "output_layers"]
+__all__ = ["Found", "find_groups", "output_layers"]
 
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Type of the copy -> largest difference of masked and cut outputs, as a share of the largest output."""
@@ -36,23 +37,6 @@ class Found:
 
     groups: tuple[Group, ...]
     left: dict[str, str]
-
-
-def check_ignored(net: nn.Module, ignore: Any) -> tuple[str, ...]:
-    """Names of modules to leave as they are.
-
-    Raises:
-        ArgumentError: these are no names.
-        UnknownNameError: the network has no such module; the nearest names are in the message.
-    """
-    if not isinstance(ignore, (str, list, tuple, set, frozenset)):
-        raise ArgumentError(f"ignore is the name of a module, or several. {ignore!r} came. Give for example ignore=('head',).")
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    known = [name for name, _ in net.named_modules() if name]
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("module in ignore", name, known)
-    return names
 
 
 def find_groups(net: nn.Module, example_inputs: Any, *, ignore: Any = ()) -> Found:
@@ -140,7 +124,8 @@ def _held(net: nn.Module, group: Group, ignored: Sequence[str]) -> str:
             if module == name or module.startswith(name + "."):
                 return f"ignore names {name}"
         if part.tensor in parameters and not parameters[part.tensor].requires_grad:
-            return f"{part.tensor} is frozen"
+            own = module == group.name or module.startswith(group.name + ".")
+            return "its weights are frozen" if own else f"{module}, which hangs together with it, is frozen"
     return ""
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.compress.row_grid import fp8_rows, whole_rows
+from fastgpu.compress.weight_grid import pass_gradient
 
 __all__ = ["INPUTS", "InputRange"]
 
@@ -76,6 +77,8 @@ class InputRange(nn.Module):
     def _rounded(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
         step, zero = self._grid(low, high)
         least, most = (-127, 127) if self.symmetric else (0, 255)
+        if torch.compiler.is_compiling():  # torch's own cannot be compiled with steps in tensors: each layer would be a graph by itself
+            return _fake_quantize(x, step, zero, least, most)
         return torch.fake_quantize_per_tensor_affine(x, step, zero, least, most)
 
     def settle(self, *, observing: bool, simulating: bool) -> None:
@@ -95,6 +98,14 @@ class InputRange(nn.Module):
     def extra_repr(self) -> str:
         """What `print(network)` shows."""
         return f"{self.low.item():.3g} to {self.high.item():.3g}" if self.inputs == "range" else self.inputs
+
+
+def _fake_quantize(x: Tensor, step: Tensor, zero: Tensor, least: int, most: int) -> Tensor:
+    """What `torch.fake_quantize_per_tensor_affine` computes, to the bit, in operations that compiling makes one of."""
+    whole = (x.detach().float() * (1 / step)).round() + zero
+    kept = whole.clamp(least, most)
+    rounded = ((kept - zero) * step).to(x.dtype)
+    return torch.where(whole == kept, pass_gradient(x, rounded), rounded)  # no gradient where the range ends
 
 
 def _extent(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,9 @@ def check_round_to(round_to: Any) -> int:
 class Masks(ABC):
     """What is pruned of a network so far. Shapes and names stay as they are until `finish`.
 
+    Raises:
+        ModelError: all of the network is frozen.
+
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
         >>> masks = ChannelMasks(net, torch.randn(2, 4), amount=0.5)
@@ -56,6 +59,10 @@ class Masks(ABC):
     """
 
     def __init__(self, net: nn.Module) -> None:
+        if not any(p.requires_grad for p in net.parameters()) and any(True for _ in net.parameters()):
+            raise ModelError(
+                f"Pruning leaves frozen parameters as they are. All of {type(net).__name__} are frozen. Let some require gradients: unfreeze()."
+            )
         self.net = net
         self.left: dict[str, str] = {}
         """Layer -> why it stays as it is."""
@@ -130,12 +137,14 @@ class ChannelMasks(Masks):
         self.left = found.left
         self.goals = {group.name: group.units - self._kept(group, group.units) for group in found.groups}
         self.groups = [group for group in found.groups if self.goals[group.name]]
-        self.left |= {g.name: f"{g.units} units are few already" for g in found.groups if not self.goals[g.name]}
+        small = [group for group in found.groups if not self.goals[group.name]]
+        self.left |= {group.name: f"{amount:g} of its {group.units} units rounds to none, with round_to={round_to}" for group in small}
         if not self.groups and not any("frozen" in reason for reason in self.left.values()):
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3]) or "no convolution or linear layer was met"
+            why = {group.name: self.left[group.name] for group in small} or self.left
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(why.items())[:3]) or "no convolution or linear layer was met"
             raise ModelError(
                 f"Pruning channels needs some that can be cut. {type(net).__name__} has none ({reasons}). "
-                'Take method="unstructured", or prune a part of the network alone.'
+                + ("Give a larger amount or a smaller round_to." if small else 'Take method="unstructured", or prune a part of the network alone.')
             )
         self.masked = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in self.groups}
         self.originally = {group.name: group.units for group in self.groups}

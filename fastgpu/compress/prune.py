@@ -43,6 +43,8 @@ class Pruned:
         return sum(gone for gone, _ in self.layers.values()) / max(1, sum(of for _, of in self.layers.values()))
 
     def __str__(self) -> str:
+        if not self.layers:
+            return "pruned: nothing, since all that could go is frozen"
         of = "group" if self.method == "structured" else "layer"
         of = f"{len(self.layers)} {of}{'s' if len(self.layers) != 1 else ''}"
         if self.method != "structured":
@@ -81,8 +83,8 @@ def prune(
 ) -> Pruned:
     """Prune a network at once, in place; train it some more afterwards.
 
-    The layer that gives the answer keeps its outputs, and every channel stays that cannot be cut without changing what
-    the others compute. An optimizer made before holds the old parameters: make a new one.
+    The layer that gives the answer keeps its outputs, recurrent layers are left whole, and every channel stays that cannot
+    be cut without changing what the others compute. An optimizer made before holds the old parameters: make a new one.
 
     Args:
         net: the network.
@@ -99,7 +101,7 @@ def prune(
 
     Raises:
         ArgumentError: `amount` or another argument is out of range; a name is unknown.
-        ModelError: the network's operations cannot be followed, or none of its channels can be cut.
+        ModelError: the network's operations cannot be followed, none of its channels can be cut, or all of it is frozen.
         MissingPackageError: torch-pruning is not installed (structured pruning needs it, the pruned network does not).
 
     Example:

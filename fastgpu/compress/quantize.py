@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgpu.compress.input_range import INPUTS, InputRange
+from fastgpu.compress.names import check_ignored
 from fastgpu.compress.row_grid import fp8_rows, whole_rows
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
@@ -46,7 +47,7 @@ def prepare(
     bits: int = 8,
     target: str = "cpu",
     inputs: str | None = None,
-    ignore: Collection[str] = (),
+    ignore: Collection[str] | None = (),
     only: Collection[str] | None = None,
 ) -> list[str]:
     """Let the layers of a network compute as if quantized, in place; a prepared network stays as it is.
@@ -110,13 +111,10 @@ def _grid(bits: int, target: str, inputs: str | None) -> list[int]:
     return [bits, TARGETS.index(target), INPUTS.index(inputs)]
 
 
-def match_layers(net: nn.Module, layers: Iterable[str], ignore: Collection[str]) -> list[str]:
+def match_layers(net: nn.Module, layers: Iterable[str], ignore: Collection[str] | None) -> list[str]:
     """The layers that `ignore` does not name, by themselves or by a part of the network that they are in."""
-    names = {name for name, _ in net.named_modules() if name}
-    for each in ignore:
-        if each not in names:
-            raise UnknownNameError("layer in ignore", str(each), names)
-    return [name for name in layers if not any(name == each or name.startswith(each + ".") for each in ignore)]
+    ignored = check_ignored(net, ignore)
+    return [name for name in layers if not any(name == each or name.startswith(each + ".") for each in ignored)]
 
 
 def quantized_layers(net: nn.Module) -> dict[str, nn.Module]:

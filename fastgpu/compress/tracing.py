@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastgpu.compress.recurrent import RECURRENT, AsOne, recurrent_layers, traced_as_one
 from fastgpu.compress.reshape import CONVOLUTIONS, NORMS
 from fastgpu.compress.structure import Example, Group, Part
 from fastgpu.errors import ModelError
@@ -60,16 +61,18 @@ def channel_groups(net: nn.Module, example: Example) -> tuple[list[Group], dict[
             makers.setdefault(out.grad_fn, names[module])
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if not any(True for _ in m.children())]
+    recurrent = recurrent_layers(net)
+    whole = {type(layer): AsOne() for layer in recurrent.values()}
     try:
-        with warnings.catch_warnings(), torch.enable_grad():
+        with warnings.catch_warnings(), torch.enable_grad(), traced_as_one(net):
             warnings.simplefilter("ignore")
-            graph = tp.DependencyGraph().build_dependency(net, example, forward_fn=forward, verbose=False)
+            graph = tp.DependencyGraph().build_dependency(net, example, forward_fn=forward, customized_pruners=whole, verbose=False)
             found = list(graph.get_all_groups(root_module_types=[*CONVOLUTIONS, nn.Linear, nn.Embedding]))
     except Exception as error:  # of many kinds: it follows what autograd noted, by names of operations
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise ModelError(
             f"Pruning channels follows the network's operations. In {type(net).__name__} it could not: {reason}. "
-            'Prune a part of it alone, keep a layer out with ignore=("its.name",), or take method="unstructured".'
+            'Prune a part of it alone, or take method="unstructured".'
         ) from error
     finally:
         for hook in hooks:
@@ -86,7 +89,8 @@ def channel_groups(net: nn.Module, example: Example) -> tuple[list[Group], dict[
         if raw.name in last or any(name.rpartition(".")[0] in last and dim == 0 and makes for (name, dim), (_, makes) in raw.parts.items()):
             raw.reason = "its outputs are the network's answer"
     order = list(names.values())
-    return _joined(sorted((raw for raw in raws if raw.name), key=lambda raw: order.index(raw.name)))
+    groups, left = _joined(sorted((raw for raw in raws if raw.name), key=lambda raw: order.index(raw.name)))
+    return groups, {name: f"{type(layer).__name__} layers are left whole" for name, layer in recurrent.items()} | left
 
 
 def _raw(graph: Any, group: Any, names: dict[Any, str], tensors: dict[int, str]) -> _Raw:
@@ -122,7 +126,9 @@ def _raw(graph: Any, group: Any, names: dict[Any, str], tensors: dict[int, str])
         elif isinstance(module, nn.PReLU):
             if module.num_parameters > 1:
                 _own_key(raw, module, "weight", 0, positions, roots, False, tensors)
-        elif module in names:  # LayerNorm, GroupNorm, recurrent layers, torch's own attention
+        elif isinstance(module, RECURRENT):
+            raw.reason = raw.reason or f"{type(module).__name__} ({names[module]}) is tied to it and left whole"
+        elif module in names:  # LayerNorm, GroupNorm, torch's own attention
             raw.reason = raw.reason or f"{type(module).__name__} ({names[module]}) mixes its channels"
     return raw
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fastgpu.compress.groups import check_ignored
 from fastgpu.compress.importance import check_importance, entries_of
 from fastgpu.compress.masks import Masks, check_amount
+from fastgpu.compress.names import check_ignored
+from fastgpu.compress.recurrent import RECURRENT
 from fastgpu.compress.reshape import CONVOLUTIONS
 from fastgpu.errors import ArgumentError, ModelError
 
 __all__ = ["WeightMasks"]
 
+RECURRENT_WEIGHT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
+"""Names of a recurrent layer's matrices; what weight normalisation computes them from is called otherwise."""
+
 
 class WeightMasks(Masks):
-    """Single weights of convolutions and linear layers: the smallest of each layer, or two of each four.
+    """Single weights of convolutions, linear and recurrent layers: the smallest of each layer, or two of each four.
 
     What is stored and computed stays as large as it was: on a CPU a network of zeros runs no faster.
 
@@ -49,14 +54,16 @@ class WeightMasks(Masks):
         if two_of_four and amount != 0.5:
             raise ArgumentError(f'method="2:4" prunes half of the weights. amount={amount!r} came. Leave amount out.')
         ignored = check_ignored(net, ignore)
-        layers = {name: m for name, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
-        last = tuple(layers)[-1:] if head is None else head
-        self.weights: dict[str, Tensor] = {}
+        layers = {name: m for name, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear, *RECURRENT))}
+        last = tuple(name for name, m in layers.items() if not isinstance(m, RECURRENT))[-1:] if head is None else head
+        self._places: dict[str, tuple[str, str]] = {}  # name of weights -> their layer, and their name in it
         for name, module in layers.items():
-            if reason := self._stays(name, module, ignored, last):
-                self.left[name] = reason
-            else:
-                self.weights[name] = module._parameters["weight"]  # type: ignore[assignment]
+            for shown, key in _weights(name, module):
+                if reason := self._stays(name, module._parameters.get(key), ignored, last):
+                    self.left[shown] = reason
+                else:
+                    self._places[shown] = name, key
+        self.weights = self._found()
         if not self.weights and not any("frozen" in reason for reason in self.left.values()):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.left.items())[:3])
             raise ModelError(
@@ -65,16 +72,19 @@ class WeightMasks(Masks):
             )
         self.masked = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in self.weights.items()}
 
-    def _stays(self, name: str, module: Any, ignored: tuple[str, ...], last: tuple[str, ...]) -> str:
-        weight = module._parameters.get("weight")
+    def _found(self) -> dict[str, Tensor]:
+        """The weights as the network has them now."""
+        return {shown: self.net.get_submodule(name)._parameters[key] for shown, (name, key) in self._places.items()}  # type: ignore[misc]
+
+    def _stays(self, name: str, weight: Tensor | None, ignored: tuple[str, ...], last: tuple[str, ...]) -> str:
         if any(name == each or name.startswith(each + ".") for each in ignored):
             return "ignore names it"
         if any(name == each or name.startswith(each + ".") for each in last):
-            return "its outputs are the network's answer"
+            return "it gives the network's answer, and no later layer could mend what zeros change there"
         if weight is None:
             return "its weight is computed from others"
         if not weight.requires_grad:
-            return f"{name}.weight is frozen"
+            return "its weights are frozen"
         if self.two_of_four and weight.shape[1] % 4:
             return f"its {weight.shape[1]} inputs are not a multiple of 4"
         return ""
@@ -110,7 +120,7 @@ class WeightMasks(Masks):
         return any(int(mask.sum()) < math.floor(self.amount * mask.numel() + 1e-9) for mask in self.masked.values())
 
     def bind(self) -> None:
-        self.weights = {name: self.net.get_submodule(name)._parameters["weight"] for name in self.weights}  # type: ignore[misc]
+        self.weights = self._found()
         self.masked = {name: mask.to(self.weights[name].device) for name, mask in self.masked.items()}
 
     def memory(self) -> dict[str, Any]:
@@ -129,6 +139,16 @@ class WeightMasks(Masks):
         for name, mask in self.masked.items():
             if name in state and state[name].shape == mask.shape:
                 mask.copy_(state[name])
+
+
+def _weights(name: str, layer: nn.Module) -> Iterator[tuple[str, str]]:
+    """A layer's matrices: how they are called here, and in the layer; a recurrent one has several."""
+    if not isinstance(layer, RECURRENT):
+        yield name, "weight"
+        return
+    for key in layer._parameters:
+        if RECURRENT_WEIGHT.fullmatch(key):
+            yield f"{name}.{key}".lstrip("."), key
 
 
 def _two_of_four(scores: Tensor, mask: Tensor, share: float) -> Tensor:
