@@ -18,7 +18,7 @@ from fastgpu.export.base import FORMATS, Format
 from fastgpu.export.eager import EAGER
 from fastgpu.export.worker import Worker
 from fastgpu.exportable import agreement_of, by_learner, make_source, metrics_of, samples_of
-from fastgpu.exporting import refuse_own
+from fastgpu.exporting import precision_of, refuse_own
 from fastgpu.optional import require
 from fastgpu.quantizing import int8_sources
 
@@ -103,7 +103,7 @@ def benchmark(learner: Learner, formats: str | Sequence[str]) -> Benchmark:
         workers = {}
         for name, kind in kinds.items():
             file = folder / f"model{kind.suffix}"
-            written = source.stating(precision=kind.precision)
+            written = source.stating(precision=precision_of(learner, kind))
             try:
                 if target in kind.targets:
                     # as export writes it, where it proves it

@@ -26,7 +26,7 @@ from fastgpu.fit_planning import plan_fit
 from fastgpu.fitting import run_fit
 from fastgpu.judging import evaluate
 from fastgpu.optional import require
-from fastgpu.quantizing import graph_facts, share_of_weights
+from fastgpu.quantizing import agreed, graph_facts, share_of_weights
 from fastgpu.quantizing_places import CPU
 from fastgpu.reporting import keep_compression
 from fastgpu.shrinking import example_of
@@ -63,7 +63,7 @@ def run_compress(learner: Learner, target: Mapping[str, float], max_drop: float,
     values, _ = _measured(learner, floats, floats)
     report.add("as it came", **{metric: evaluate(learner)[metric]}, **values)
     try:
-        with trial_folder() as folder:
+        with trial_folder(learner) as folder:
             _search(_Search(learner, report, folder, floats, key, share, max_drop), epochs)
     finally:
         learner.say(str(report))
@@ -122,17 +122,16 @@ class _Search:
     def _goes_on(self, trial: Learner, amount: float) -> bool:
         """Measure a trial, keep it where it is the best, and say whether a smaller one is worth a trial."""
         name = f"pruned {amount:.0%}, " if amount else ""
-        try:
-            model, precision = _exported(trial)
-        except ExportError as error:
-            self.report.note(f"{name}int8: refused: {error}")
-            return True
-        step, (metric, higher) = f"{name}{precision}", trial.task_module().monitor
+        metric, higher = trial.task_module().monitor
         metric = metric.removeprefix("val_")
+        found, outcome = evaluate(trial)[metric], agreed(trial, self._file(trial))
+        if isinstance(outcome, str):
+            self.report.note(f"{name}int8: refused: {outcome}")
+            return True
+        precision, values, shares = outcome
+        step = f"{name}{precision}"
         if precision != "int8":
             self.report.note(f"{step}: so export writes it, since computing with whole numbers is slower here or too far from the network")
-        values, shares = _measured(trial, model, self.floats)
-        found = evaluate(trial)[metric]
         self.report.add(step, **{metric: found}, **values)
         self.report.note(f"{step}: {share_of_weights(trial.module)}")
         lost = drop(self.report.steps[0][metric], found, higher)
@@ -147,15 +146,23 @@ class _Search:
                 discard(before[1])
         return reached > self.share
 
+    def _file(self, trial: Learner) -> tuple[str, dict[str, Any], dict[str, float]] | str:
+        """Precision of a trial's file, and what was measured of it; or why there is none."""
+        try:
+            model, precision = _exported(trial)
+        except ExportError as error:
+            return str(error)
+        return precision, *_measured(trial, model, self.floats)
+
     def adopt(self) -> None:
         """Let the learner be the best trial, where there is one."""
         if self.best is None:
             self.report.note("kept: the network as it came; nothing smaller or faster is within the budget")
             return
         reached, trial, step = self.best
+        become(self.learner, trial)
         met = "met" if reached <= self.share else f"not met; {reached:.2f} is the best within the budget"
         self.report.note(f"kept: {step}; {self.key} {reached:.2f} of what it was, target {self.share:g} {met}")
-        become(self.learner, trial)
 
 
 def _checked(target: Mapping[str, float], max_drop: float) -> tuple[str, float]:

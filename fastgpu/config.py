@@ -22,6 +22,9 @@ SOURCE_OPTIONS = ("columns", "window", "stride")
 KIND_OPTIONS = ("tokenizer", "sampling_rate", "positive", "quantile")
 """Settings that only some input kinds or tasks take, named in their `options`."""
 
+MANY = 100
+"""Numbers of an array that is a setting, such as the weights of classes; longer ones are data."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -132,7 +135,7 @@ def _share(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """A setting for JSON and YAML; an object of the user's own stands as `{"object": "..."}`."""
-    if isinstance(value, (np.generic, np.ndarray)) and value.ndim < 2:  # others are data
+    if isinstance(value, np.generic) or isinstance(value, np.ndarray) and value.ndim < 2 and value.size <= MANY:  # others are data
         value = value.tolist()
     if isinstance(value, (str, int, float, bool, type(None))):
         return value

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from fastgpu.compress.quantize import quantized_layers
 from fastgpu.data.loaders import Batch
 from fastgpu.errors import ArgumentError, ExportError, RunFolderError
@@ -85,7 +87,7 @@ def export(
         learner.say(f"export: writing {path}{', which is then run and compared' if verify else ''}")
         began = time.perf_counter()
         batches = samples_of(learner, INT8_SAMPLES) if rounds else samples_of(learner)
-        floats = make_source(learner, batches, limits.output).stating(precision=kind.precision)
+        floats = make_source(learner, batches, limits.output).stating(precision=precision_of(learner, kind))
         if rounds and "val" in learner.data.splits:  # the history's are those of the network before
             metrics = {f"val_{name}": value for name, value in evaluate(learner).items()}
             floats = floats.stating(metrics=metrics)
@@ -123,6 +125,12 @@ def refuse_own(learner: Learner, kind: Format) -> None:
             f"A file of weights is verified by building its network again. {type(learner.module).__name__} is a network of your own, whose "
             "code is not in it. Give verify=False, or keep the learner with learn.save."
         )
+
+
+def precision_of(learner: Learner, kind: Format) -> str:
+    """What a format computes with where nothing is quantized: what by ONNX is made is in single precision, whatever the network is."""
+    doubles = any(p.dtype == torch.float64 for p in learner.module.parameters())
+    return "float64" if doubles and kind.precision == "float32" and "onnx" not in kind.needs else kind.precision
 
 
 def _wants_int8(learner: Learner, format: str, int8: bool | str) -> bool:

@@ -42,7 +42,7 @@ def run_prune(
     report = CompressionReport(f"{learner.architecture} on {learner.data.name}, timed in torch")
     example, before = example_of(learner), copy.deepcopy(learner.module)
     report.add("as it came", **measured(learner, example))
-    with trial_folder() as folder:
+    with trial_folder(learner) as folder:
         pruned = learner if max_drop is None else trial_of(learner, folder)  # what may be refused leaves the learner alone
         run_fit(pruned, plan, callbacks=[*callbacks, pruning], resumable=False)
         report.add("pruned", **measured(pruned, example))
@@ -55,6 +55,7 @@ def run_prune(
             _advise(report, learner)
         elif pruning.pruned is not None and _holds(report, learner, max_drop):
             become(learner, pruned)
+            report.note("kept: pruned")
         else:
             report.note("kept: the network as it came")
     learner.say(str(report))

@@ -17,7 +17,7 @@ from fastgpu.compress.quantize import calibrate, prepare, quantizable, quantized
 from fastgpu.compress.report import CompressionReport
 from fastgpu.compress.restore import load_weights
 from fastgpu.data.loaders import like, split_steps
-from fastgpu.errors import ArgumentError, DataError, UnknownNameError
+from fastgpu.errors import ArgumentError, DataError, ExportError, UnknownNameError
 from fastgpu.export.base import Source
 from fastgpu.export.cuda import refuse_missing
 from fastgpu.exportable import make_source, samples_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastgpu.data.split import Split
     from fastgpu.learner import Learner
 
-__all__ = ["PLACEMENTS", "batches_of", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize", "share_of_weights"]
+__all__ = ["PLACEMENTS", "agreed", "batches_of", "graph_facts", "int8_model", "int8_sources", "placements", "run_quantize", "share_of_weights"]
 
 ITEMS = 512
 """Items from which ranges are taken."""
@@ -87,7 +87,7 @@ def run_quantize(
     finally:
         load_weights(net, saved)
     same = {"parameters": parameters(net), "macs": macs(net, example_of(learner))}
-    for step, facts in zip(report.steps, graph_facts(list(models.values()), source.example, place)):
+    for step, facts in zip(report.steps, agreed(learner, graph_facts(list(models.values()), source.example, place))):
         step |= same | facts
     chosen = _choose(report, key, higher, max_drop, inputs)
     if chosen is not None:
@@ -96,6 +96,11 @@ def run_quantize(
         learner.best_from = len(learner.history)  # what comes is not compared with the network of floats
     learner.say(str(report))
     return report
+
+
+def agreed(learner: Learner, found: Any) -> Any:
+    """What the first of several processes found: clocks differ, and all must choose the same network."""
+    return found if learner.trainer is None else learner.trainer.strategy.broadcast(found)
 
 
 def int8_sources(learner: Learner, samples: Sequence[Batch], floats: Source, *, forced: bool) -> Iterator[Source]:
@@ -112,19 +117,33 @@ def int8_sources(learner: Learner, samples: Sequence[Batch], floats: Source, *, 
     place, inputs = place_of(learner), str(next(iter(quantized_layers(learner.module).values())).inputs)
     source = make_source(learner, samples, floats.manifest["tolerance"], snap=False)
     plain = place.ready(source)
-    whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))) if inputs == "range" else [], source, plain)
-    if place is CUDA and not whole.rounded:
+    if place is CUDA or inputs != "float":  # else there is nothing but what is stored
+        whole = _whole(learner, source, plain, floats.manifest["precision"], inputs, forced=forced)
+        if whole is not None:
+            yield whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
         if forced:
-            raise ArgumentError(FEW_ROWS + " Leave int8=True out.")
-        learner.say(f"export: {FEW_ROWS} The file holds {floats.manifest['precision']}")
-        return
-    if forced or _is_fast(learner, source, plain, whole, floats.manifest["precision"], inputs):
-        yield whole.stating(**{**floats.manifest, "precision": PRECISIONS[inputs]})
-        if forced or inputs == "float":
             return
     if place is CPU:
         stored = dataclasses.replace(source, model=stored_model(learner, plain))
         yield stored.stating(**{**floats.manifest, "precision": PRECISIONS["float"]})
+
+
+def _whole(learner: Learner, source: Source, plain: Any, usual: str, inputs: str, *, forced: bool) -> Source | None:
+    """A source that computes with whole numbers; None, and a word, where it cannot be made, or is slower."""
+    place = place_of(learner)
+    try:
+        whole = place.rounded(learner, list(batches_of(learner, learner.data.split("train"))) if inputs == "range" else [], source, plain)
+        if place is CUDA and not whole.rounded:
+            if forced:
+                raise ArgumentError(FEW_ROWS + " Leave int8=True out.")
+            learner.say(f"export: {FEW_ROWS} The file holds {usual}")
+            return None
+        return whole if forced or _is_fast(learner, source, plain, whole, usual, inputs) else None
+    except ExportError as error:
+        if forced:
+            raise
+        learner.say(f"export: {PRECISIONS[inputs]} is left out: {error}")
+        return None
 
 
 def _is_fast(learner: Learner, source: Source, plain: Any, whole: Source, usual: str, inputs: str) -> bool:

@@ -48,8 +48,12 @@ def add_latencies(report: CompressionReport, nets: Sequence[nn.Module], example:
     copies = [finalize(copy.deepcopy(net)).cpu().eval() for net in nets]
     for items in BATCHES:
         given = example.of_items(items)
-        with torch.no_grad():
-            found = alternate([partial(given.call, net) for net in copies])
+        try:
+            with torch.no_grad():
+                found = alternate([partial(given.call, net) for net in copies])
+        except Exception as error:  # of the network's own code; what was trained is not lost for it
+            report.note(f"batches of {items} are not timed: {type(error).__name__}: {' '.join(str(error).split())}")
+            continue
         for step, each in zip(report.steps, found):
             step |= {f"latency_{items}_ms": each.median, f"spread_{items}_ms": each.spread, "threads": each.threads}
     if any(quantized_layers(net) for net in nets):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,10 +25,18 @@ CHECKPOINTS = ("best", "last")
 
 
 @contextlib.contextmanager
-def trial_folder() -> Iterator[Path]:
-    """A folder for the runs of trials, which is gone afterwards, whatever ends them."""
-    with tempfile.TemporaryDirectory(prefix="fastgpu-trials-") as folder:
-        yield Path(folder)
+def trial_folder(learner: Learner) -> Iterator[Path]:
+    """A hidden folder for the runs of trials, where the learner's own are; it is gone afterwards, whatever ends them."""
+    out = Path(learner.settings.out)
+    there = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".trials-", dir=out) as folder:
+            yield Path(folder)
+    finally:
+        if not there:
+            with contextlib.suppress(OSError):  # the learner's run is in it
+                out.rmdir()
 
 
 def trial_of(learner: Learner, folder: Path) -> Learner:
@@ -63,21 +72,34 @@ def become(learner: Learner, trial: Learner) -> None:
         run_folder.settings |= trial.run_folder.settings
         run_folder.setup(trainer, None, "fit")
     own = {name: getattr(learner, name) for name in ("settings", "run_folder", "log_rows")}
-    state = None if trial.state_file is None else run_folder.path / "checkpoints" / "last"
-    if trainer.is_global_zero:
-        _take_over(trial.run_folder.path, run_folder.path, {"settings": learner.settings.plain(), "run_dir": str(run_folder.path)})
-    learner.__dict__.update({**trial.__dict__, **own, "state_file": state})
+    # The network first: should the files fail, it is there, and a next fit does not look for its state in another one's.
+    learner.__dict__.update({**trial.__dict__, **own, "state_file": None})
+    try:
+        if trainer.is_global_zero:
+            _take_over(trial.run_folder.path, run_folder.path, {"settings": learner.settings.plain(), "run_dir": str(run_folder.path)})
+    finally:
+        trainer.strategy.barrier()  # the others go on from these files
+    learner.state_file = None if trial.state_file is None else run_folder.path / "checkpoints" / "last"
 
 
 def _take_over(theirs: Path, mine: Path, facts: dict[str, Any]) -> None:
     """Let one run folder hold the checkpoints and the history of another."""
+    place = mine / "checkpoints"
+    place.mkdir(exist_ok=True)
+    new = {name: place / f".{name}.new" for name in CHECKPOINTS if (theirs / "checkpoints" / name).is_file()}
+    try:
+        for name, file in new.items():
+            saved = read(theirs / "checkpoints" / name)
+            write(file, saved.weights, {**saved.facts, **facts}, saved.training)
+    except BaseException:  # a full disk: those of before stay, both of them
+        for file in new.values():
+            file.unlink(missing_ok=True)
+        raise
     for name in CHECKPOINTS:
-        source, target = theirs / "checkpoints" / name, mine / "checkpoints" / name
-        if source.is_file():
-            saved = read(source)
-            write(target, saved.weights, {**saved.facts, **facts}, saved.training)
+        if name in new:
+            os.replace(new[name], place / name)
         else:  # one of another network
-            target.unlink(missing_ok=True)
+            (place / name).unlink(missing_ok=True)
     for name in ("history.csv", "history.png"):
         if (theirs / name).is_file():
             shutil.move(theirs / name, mine / name)

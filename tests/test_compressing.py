@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from fastgpu import compressing
+from fastgpu import compressing, trials
 from fastgpu.callbacks import Pruning, QuantizationAwareTraining
 from fastgpu.compress.quantize import quantized_layers
-from fastgpu.errors import ArgumentError, ExportError, NonFiniteLossError, UnknownNameError
+from fastgpu.errors import ArgumentError, ExportError, NonFiniteLossError, RunFolderError, UnknownNameError
 from fastgpu.judging import evaluate
 
 pytest.importorskip("onnxruntime")
@@ -69,7 +69,7 @@ def test_the_smallest_within_the_budget_is_kept_and_trains_on(learn, out, tmp_pa
         assert again.history.rows == learn.history.rows
     made = learn.export(tmp_path / "small.onnx")  # what was promised is what comes, whichever of the two is faster
     assert made.certificate["precision"] in ("int8", "int8 weights")
-    assert made.path.stat().st_size / 1024 <= 0.25 * report.steps[0]["size_kb"]
+    assert made.path.stat().st_size / 1024 <= 0.3 * report.steps[0]["size_kb"]
     learn.fit(1)
     assert len(learn.history) == 11
     assert learn.run_dir == folder
@@ -116,8 +116,9 @@ def test_work_that_is_done_is_kept_where_nothing_can_be_cut(make):
     assert quantized_layers(learner.module)
 
 
-def test_a_latency_is_that_of_the_file_that_export_writes(make, out):
-    learner = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), lr=1e-2)  # too small for whole numbers to be faster
+def test_a_latency_is_that_of_the_file_that_export_writes(make, out, monkeypatch):
+    monkeypatch.setattr("fastgpu.quantizing._pays", lambda *_: False)  # as it is, by a tenth, in so small a network
+    learner = make(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), lr=1e-2)
     report = learner.compress({"latency": 0.1}, max_drop=100, epochs=1)
     assert [step["step"] for step in report.steps] == ["as it came", "int8 weights"]
     assert report.ratio("size_kb") < 1
@@ -279,3 +280,26 @@ def test_an_interrupt_while_it_is_measured_keeps_the_best(make, monkeypatch):
     report = learner.compress({"size": 0.01}, max_drop=100, epochs=1)
     assert "interrupted: what was being tried is left out" in report.notes
     assert quantized_layers(learner.module)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_end_loses_nothing(make, monkeypatch):
+    learner = make("mlp", lr=1e-2)
+    learner.fit(1)
+    before = {name: (learner.run_dir / "checkpoints" / name).read_bytes() for name in ("best", "last")}
+    real, written = trials.write, []
+
+    def full(path, *given):
+        written.append(path)
+        if len(written) == 2:
+            raise RunFolderError("No space left on device")
+        return real(path, *given)
+
+    monkeypatch.setattr(trials, "write", full)
+    with pytest.raises(RunFolderError, match="No space left"):
+        learner.compress({"size": 0.5}, max_drop=100, epochs=1)
+    assert len(written) == 2
+    assert {file.name: file.read_bytes() for file in (learner.run_dir / "checkpoints").iterdir()} == before
+    assert quantized_layers(learner.module)  # what was trained is there
+    monkeypatch.undo()
+    assert learner.fit(1).rows[-1]["epoch"] == len(learner.history)

@@ -60,3 +60,20 @@ def test_a_teacher_that_cannot_be_judged(make):
 def test_what_is_no_teacher(make):
     with pytest.raises(ArgumentError, match="A teacher is a learner or a torch module. str came"):
         make("mlp").distill("runs/large")
+
+
+def test_a_network_that_takes_no_single_item_is_not_timed_with_one(make):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x):
+            if len(x) < 2:
+                raise RuntimeError("two items at least")
+            return self.head(x.flatten(1))
+
+    report = make(Network(), lr=1e-2).distill(Network(), epochs=1)
+    assert "batches of 1 are not timed: RuntimeError: two items at least" in report.notes
+    assert "latency_32_ms" in report.steps[1]
+    assert "distilled" in str(report)

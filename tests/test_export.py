@@ -402,6 +402,8 @@ class TestComparing:
 
     def test_a_number_that_is_none(self):
         assert compare([{"a": np.array([np.nan])}], [{"a": np.array([1.0])}]).largest == float("inf")
+        wrong = np.where(np.arange(32) < 2, 1e4, -1.0)[:, None]  # two large items do not hide thirty wrong ones
+        assert compare([{"a": wrong}], [{"a": np.abs(wrong)}]).distance["a"] == pytest.approx(2 * 30 / 32)
 
     def test_other_outputs(self):
         with pytest.raises(ExportError, match=r"must give a of shape \(2,\). It gave shape \(1,\)"):

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastgpu.answers.presenting import forms_of
 from fastgpu.cli.options import check_out, given, keywords, model_argument, options
 from fastgpu.errors import ArgumentError, RunFolderError
-from fastgpu.results import refuse_form
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,6 +95,9 @@ def predict(ctx: click.Context, **_: Any) -> None:
     opened, reader, answers = _opened(model, changes)
     names, asked = reader.from_shell(items)
     if out is not None:
+        from fastgpu.answers.presenting import forms_of
+        from fastgpu.results import refuse_form
+
         refuse_form(Path(out), forms_of(answers, reader, asked))
     results = opened.predict(asked)
     if out is not None and Path(out).suffix.lower() != ".csv":

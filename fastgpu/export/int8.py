@@ -46,7 +46,7 @@ def layers_of(model: Any, names: Sequence[str], *, inside: bool = False) -> list
     """The nodes that compute the named layers of the network.
 
     Args:
-        model: an `onnx.ModelProto` by torch's exporter, which keeps the names of weights, or else of the modules around a node.
+        model: an `onnx.ModelProto` by torch's exporter, which keeps the names of the modules around a node, or else of the weights.
         names: dotted names of convolutions and linear layers.
         inside: whether those in the bodies of loops are among them.
     """

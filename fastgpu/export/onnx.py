@@ -76,7 +76,7 @@ def to_onnx(graph: Graph, example: Mapping[str, Tensor], lengths: Mapping[str, i
 
 def _single(graph: Graph) -> Graph:
     """The graph in single precision: onnxruntime lacks many operations, convolutions among them, in double."""
-    doubles = any(str(value.dtype) == "torch.float64" for value in graph.model.parameters())
+    doubles = any(str(value.dtype) == "torch.float64" for value in graph.parameters())
     return copy.deepcopy(graph).float() if doubles else graph
 
 

@@ -22,7 +22,8 @@ class Agreement:
 
     Args:
         difference: output with numbers -> largest difference, as a share of the largest value.
-        distance: output with numbers -> distance of an item's values (Euclid's), as a share of their length; the mean over the items.
+        distance: output with numbers -> distance of an item's values (Euclid's), as a share of their length, or of the median one where that is
+            larger; the mean over the items.
         disagree: output with classes or yes and no -> share of its entries that differ, 0 to 1.
         entries: how many numbers and classes were compared.
     """
@@ -61,7 +62,7 @@ def compare(found: Sequence[Mapping[str, np.ndarray]], expected: Sequence[Mappin
     """
     scales = {name: max((_largest(batch[name]) for batch in expected), default=0.0) or 1.0 for name in expected[0]}
     difference: dict[str, float] = {}
-    lengths: dict[str, np.ndarray] = {}
+    lengths: dict[str, list[np.ndarray]] = {}
     wrong: dict[str, list[np.ndarray]] = {}
     entries = 0
     for mine, theirs in zip(found, expected, strict=True):
@@ -78,16 +79,23 @@ def compare(found: Sequence[Mapping[str, np.ndarray]], expected: Sequence[Mappin
             apart = np.where(same, 0.0, np.abs(np.subtract(a, b, where=~same, out=np.zeros_like(a)))) / scales[name]
             worst = float(np.max(apart, initial=0.0))
             difference[name] = max(difference.get(name, 0.0), worst if np.isfinite(worst) else float("inf"))
-            lengths[name] = lengths.get(name, np.zeros(2)) + (_length(apart * scales[name]), _length(np.where(np.isfinite(b), b, 0)))
+            lengths.setdefault(name, []).append(np.stack([_lengths(apart * scales[name]), _lengths(np.where(np.isfinite(b), b, 0))]))
     flat = {name: np.concatenate([each.ravel() for each in parts]) for name, parts in wrong.items()}
     shares = {name: float(each.mean()) if each.size else 0.0 for name, each in flat.items()}
-    distance = {name: float(apart / (length or 1.0)) for name, (apart, length) in lengths.items()}
+    distance = {name: _mean_share(*np.concatenate(parts, 1)) for name, parts in lengths.items()}
     return Agreement(difference=difference, distance=distance, disagree=shares, entries=entries)
 
 
-def _length(values: np.ndarray) -> float:
-    """Lengths of the items' values, added up."""
-    return float(np.linalg.norm(values.reshape(len(values), -1), axis=1).sum()) if values.size else 0.0
+def _lengths(values: np.ndarray) -> np.ndarray:
+    """Length of each item's values; none where there are no values."""
+    return np.linalg.norm(values.reshape(len(np.atleast_1d(values)), -1), axis=1) if values.size else np.zeros(0)
+
+
+def _mean_share(apart: np.ndarray, length: np.ndarray) -> float:
+    """Mean of the distances as shares of the lengths; small items count as those in the middle."""
+    usual = float(np.median(length)) if len(length) else 0.0
+    shares = apart / np.maximum(np.maximum(length, usual), np.finfo(np.float32).tiny)
+    return float(np.mean(shares)) if len(shares) else 0.0
 
 
 def _largest(values: np.ndarray) -> float:

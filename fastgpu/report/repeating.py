@@ -52,7 +52,7 @@ def recorded(verb: Callable[P, R]) -> Callable[P, R]:
         given |= given.pop("options", {})
         parameters = signature.parameters
         # As plain data: an array would be compared with the default value by value.
-        said = {k: plain(v) for k, v in given.items() if k not in parameters or plain(v) != parameters[k].default}
+        said = {k: plain(v) for k, v in given.items() if k not in parameters or plain(v) != plain(parameters[k].default)}
         before, epochs = list(learner.calls), len(learner.history)
         learner.calls.append(FitCall(verb=verb.__name__, arguments=said, before=epochs))
         learner.calling = True
