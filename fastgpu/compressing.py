@@ -17,7 +17,7 @@ from fastgpu.callbacks.pruning import Pruning
 from fastgpu.callbacks.quantization import QuantizationAwareTraining
 from fastgpu.compress.budget import check_max_drop, drop
 from fastgpu.compress.measure import macs, parameters
-from fastgpu.compress.quantize import quantized_layers
+from fastgpu.compress.quantize import quantized_layers, take_floats
 from fastgpu.compress.report import CompressionReport
 from fastgpu.errors import ArgumentError, ExportError, ModelError, NonFiniteLossError, UnknownNameError
 from fastgpu.exportable import make_source, samples_of
@@ -124,11 +124,12 @@ class _Search:
         name = f"pruned {amount:.0%}, " if amount else ""
         metric, higher = trial.task_module().monitor
         metric = metric.removeprefix("val_")
-        found, outcome = evaluate(trial)[metric], agreed(trial, self._file(trial))
+        outcome = agreed(trial, self._file(trial))
         if isinstance(outcome, str):
             self.report.note(f"{name}int8: refused: {outcome}")
             return True
         precision, values, shares = outcome
+        found = evaluate(trial)[metric]  # of what the file computes
         step = f"{name}{precision}"
         if precision != "int8":
             self.report.note(f"{step}: so export writes it, since computing with whole numbers is slower here or too far from the network")
@@ -147,9 +148,19 @@ class _Search:
         return reached > self.share
 
     def _file(self, trial: Learner) -> tuple[str, dict[str, Any], dict[str, float]] | str:
-        """Precision of a trial's file, and what was measured of it; or why there is none."""
+        """Precision of a trial's file, and what was measured of it; or why there is none.
+
+        Where whole numbers do not pay, the network computes with floats from here on, as the file does.
+        """
         try:
             model, precision = _exported(trial)
+        except ExportError:
+            model, precision = None, ""
+        try:
+            if agreed(trial, precision) != "int8":
+                take_floats(trial.module)
+                trial.remember_weights()
+                model, precision = _exported(trial)
         except ExportError as error:
             return str(error)
         return precision, *_measured(trial, model, self.floats)

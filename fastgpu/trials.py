@@ -76,13 +76,15 @@ def become(learner: Learner, trial: Learner) -> None:
     learner.__dict__.update({**trial.__dict__, **own, "state_file": None})
     try:
         if trainer.is_global_zero:
-            _take_over(trial.run_folder.path, run_folder.path, {"settings": learner.settings.plain(), "run_dir": str(run_folder.path)})
+            # How layers round may have changed since the last epoch.
+            grids = {name: value for name, value in trial.module.state_dict().items() if name.endswith("weight_grid")}
+            _take_over(trial.run_folder.path, run_folder.path, grids, {"settings": learner.settings.plain(), "run_dir": str(run_folder.path)})
     finally:
         trainer.strategy.barrier()  # the others go on from these files
     learner.state_file = None if trial.state_file is None else run_folder.path / "checkpoints" / "last"
 
 
-def _take_over(theirs: Path, mine: Path, facts: dict[str, Any]) -> None:
+def _take_over(theirs: Path, mine: Path, grids: dict[str, Any], facts: dict[str, Any]) -> None:
     """Let one run folder hold the checkpoints and the history of another."""
     place = mine / "checkpoints"
     place.mkdir(exist_ok=True)
@@ -90,7 +92,7 @@ def _take_over(theirs: Path, mine: Path, facts: dict[str, Any]) -> None:
     try:
         for name, file in new.items():
             saved = read(theirs / "checkpoints" / name)
-            write(file, saved.weights, {**saved.facts, **facts}, saved.training)
+            write(file, {**saved.weights, **grids}, {**saved.facts, **facts}, saved.training)
     except BaseException:  # a full disk: those of before stay, both of them
         for file in new.values():
             file.unlink(missing_ok=True)

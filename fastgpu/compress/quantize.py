@@ -20,7 +20,7 @@ from fastgpu.compress.row_grid import fp8_rows, whole_rows
 from fastgpu.compress.weight_grid import fake_quantize_weight, weight_scales
 from fastgpu.errors import ArgumentError, DataError, ModelError, UnknownNameError
 
-__all__ = ["TARGETS", "calibrate", "finalize", "input_ranges", "match_layers", "prepare", "quantizable", "quantized_layers", "settle"]
+__all__ = ["TARGETS", "calibrate", "finalize", "input_ranges", "match_layers", "prepare", "quantizable", "quantized_layers", "settle", "take_floats"]
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -109,6 +109,14 @@ def _grid(bits: int, target: str, inputs: str | None) -> list[int]:
     if target != "cuda" and inputs == "fp8":
         raise ArgumentError(f"8-bit floats are numbers of CUDA devices. target={target!r} came with them. Give target='cuda'.")
     return [bits, TARGETS.index(target), INPUTS.index(inputs)]
+
+
+def take_floats(net: nn.Module) -> None:
+    """Let the layers of a prepared network take their inputs as they are: what a file computes that only stores whole numbers."""
+    for layer in quantized_layers(net).values():
+        bits, target, _ = layer.weight_grid.tolist()  # type: ignore[operator, union-attr]
+        layer.weight_grid.copy_(torch.tensor([bits, target, INPUTS.index("float")]))  # type: ignore[operator, union-attr]
+        layer.inputs = layer.input_range.inputs = "float"  # type: ignore[assignment, union-attr]
 
 
 def match_layers(net: nn.Module, layers: Iterable[str], ignore: Collection[str] | None) -> list[str]:
