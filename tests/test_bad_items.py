@@ -56,7 +56,7 @@ def test_sensors_that_are_all_dead_are_not_normal(out):
 @pytest.mark.parametrize("given", ["", "   ", ["good", None], ["good", "  "], [float("nan")]])
 def test_an_empty_text_is_not_predicted(out, given):
     learn = Learner("text_bag", reviews(), out=out, report=False, verbose=False)
-    with pytest.raises(BadItemError, match=r"A text must hold a word\. Item \d is empty or missing"):
+    with pytest.raises(BadItemError, match=r"A text must hold a word\. 1 of \d hold none, first item \d"):
         learn.predict(given)
 
 

@@ -82,7 +82,7 @@ def test_one_text_in_any_form(text: TextInput, given: object) -> None:
 
 
 def test_what_is_no_text_is_named(text: TextInput) -> None:
-    with pytest.raises(BadItemError, match=r"Texts must be strings. int '7' came as item 1") as caught:
+    with pytest.raises(BadItemError, match=r"Texts must be strings. 1 of 2 are none, first item 1: int '7'") as caught:
         text.encode(["good", 7])
     assert caught.value.indices == [1]
     with pytest.raises(DataError, match="Texts must be a string or a list of strings. int '7' came"):
