@@ -168,7 +168,8 @@ class _Search:
     def adopt(self) -> None:
         """Let the learner be the best trial, where there is one."""
         if self.best is None:
-            self.report.note("kept: the network as it came; nothing smaller or faster is within the budget")
+            why = "; nothing smaller or faster is within the budget" if len(self.report.steps) > 1 else ""
+            self.report.note(f"kept: the network as it came{why}")
             return
         reached, trial, step = self.best
         become(self.learner, trial)
