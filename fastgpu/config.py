@@ -22,8 +22,8 @@ SOURCE_OPTIONS = ("columns", "window", "stride")
 KIND_OPTIONS = ("tokenizer", "sampling_rate", "positive", "quantile")
 """Settings that only some input kinds or tasks take, named in their `options`."""
 
-MANY = 100
-"""Numbers of an array that is a setting, such as the weights of classes; longer ones are data."""
+MANY = 25_000
+"""Most numbers of an array that is a setting, such as the weights of ImageNet's 21,843 classes; longer ones are data."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -218,9 +218,11 @@ def _called(net: nn.Module, tried: Mapping[str, Sequence[str]], run: Callable[[]
     """The placements without the layers that a network has and does not use."""
     seen: set[str] = set()
     hooks = [net.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: seen.add(name)) for name in quantizable(net)]
-    run()
-    for hook in hooks:
-        hook.remove()
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
     return {step: called for step, layers in tried.items() if (called := [name for name in layers if name in seen])}
 
 
